@@ -1,0 +1,263 @@
+"""The settings of every process of one instance.
+
+A process reads them once, in its `main`, and hands on what each part needs. Nothing else reads the
+environment. `docs/settings.md` lists every variable; a test keeps the two alike.
+"""
+
+import ipaddress
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+Mode = Literal["embedded", "production"]
+T = TypeVar("T")
+
+LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+
+
+class SettingsRefused(Exception):
+    """The settings cannot be used; `problems` says what is wrong, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("the settings cannot be used:\n" + "\n".join(f"  - {line}" for line in problems))
+
+
+@dataclass(frozen=True)
+class PortRange:
+    """Inclusive UDP port range, written `first-last`."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One instance of the switch. Times in seconds, ports as numbers, folders absolute."""
+
+    mode: Mode
+    node: str
+    var: Path
+    bind: str
+    sip_port: int
+    sip_tls_port: int | None
+    sip_wss_port: int | None
+    tls_certificate: Path | None
+    tls_key: Path | None
+    rtp_ports: PortRange
+    udptl_ports: PortRange
+    ari_port: int
+    ari_connect_port: int
+    ami_port: int
+    agi_port: int
+    api_port: int
+    database_url: str
+    trunk_uri: str
+    trunk_accept: tuple[str, ...]
+    asterisk: Path | None
+    dialplan_extra: Path | None
+    log_level: str
+    ari_password: str
+    ami_password: str
+    secret_key: str
+
+    @property
+    def embedded(self) -> bool:
+        """True for the default set-up with a demo account, everything on loopback."""
+        return self.mode == "embedded"
+
+    @property
+    def recording_spool(self) -> Path:
+        """Where Asterisk writes recordings; a message leaves it only once it is in the store."""
+        return self.var / "asterisk" / "spool" / "recording"
+
+    @property
+    def media(self) -> Path:
+        """Prompts and accepted messages."""
+        return self.var / "media"
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{self.bind if self.bind != '0.0.0.0' else '127.0.0.1'}:{self.api_port}"
+
+
+class _Reader:
+    """Reads variables and collects every problem, so that a person sees them all at once."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.problems: list[str] = []
+
+    def text(self, name: str, default: str) -> str:
+        return self.environment.get(f"DENWABAN_{name}", "").strip() or default
+
+    def parsed(self, name: str, default: T, parse: Callable[[str], T]) -> T:
+        raw = self.text(name, "")
+        if not raw:
+            return default
+        try:
+            return parse(raw)
+        except ValueError as wrong:
+            self.problems.append(f"DENWABAN_{name}={raw!r}: {wrong}")
+            return default
+
+
+def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
+    """Read `DENWABAN_*` from `environment`, then from `folder/.env`, then defaults.
+
+    Raises SettingsRefused with every problem found. In embedded mode missing secrets are made once and
+    kept in `var/secrets.json` (mode 0600); in production they must be given.
+    """
+    reader = _Reader({**_dotenv(folder / ".env"), **environment})
+    mode = reader.parsed("MODE", "embedded", _mode)
+    var = reader.parsed("VAR", folder / "var", lambda raw: (folder / raw).resolve())
+    bind = reader.parsed("BIND", "127.0.0.1", _address)
+    accept = reader.parsed("TRUNK_ACCEPT", ("127.0.0.0/8",), _networks)
+    given = {name: reader.text(name, "") for name in ("ARI_PASSWORD", "AMI_PASSWORD", "SECRET_KEY")}
+    if mode == "embedded":
+        _require_loopback(bind, accept, reader.problems)
+    else:
+        reader.problems += [
+            f"DENWABAN_{name} is missing: a production start takes no default secret"
+            for name, value in given.items()
+            if len(value) < 16
+        ]
+    ari_port = reader.parsed("ARI_PORT", 8088, _port)
+    settings = Settings(
+        mode=mode,
+        node=reader.parsed("NODE", "denwaban", _node),
+        var=var,
+        bind=bind,
+        sip_port=reader.parsed("SIP_PORT", 5060, _port),
+        sip_tls_port=reader.parsed("SIP_TLS_PORT", None, _port),
+        sip_wss_port=reader.parsed("SIP_WSS_PORT", None, _port),
+        tls_certificate=reader.parsed("TLS_CERT", None, _file),
+        tls_key=reader.parsed("TLS_KEY", None, _file),
+        rtp_ports=reader.parsed("RTP_PORTS", PortRange(10000, 19999), _port_range),
+        udptl_ports=reader.parsed("UDPTL_PORTS", PortRange(4000, 4999), _port_range),
+        ari_port=ari_port,
+        ari_connect_port=reader.parsed("ARI_CONNECT_PORT", ari_port, _port),
+        ami_port=reader.parsed("AMI_PORT", 5038, _port),
+        agi_port=reader.parsed("AGI_PORT", 4573, _port),
+        api_port=reader.parsed("API_PORT", 8080, _port),
+        database_url=reader.parsed("DATABASE_URL", f"sqlite+aiosqlite:///{var}/denwaban.db", _database_url),
+        trunk_uri=reader.parsed("TRUNK_URI", "sip:127.0.0.1:5080", _sip_uri),
+        trunk_accept=accept,
+        asterisk=reader.parsed("ASTERISK", None, lambda raw: (folder / raw).resolve()),
+        dialplan_extra=reader.parsed("DIALPLAN_EXTRA", None, _file),
+        log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
+        ari_password=given["ARI_PASSWORD"],
+        ami_password=given["AMI_PASSWORD"],
+        secret_key=given["SECRET_KEY"],
+    )
+    if (settings.sip_tls_port or settings.sip_wss_port) and not (settings.tls_certificate and settings.tls_key):
+        reader.problems.append("DENWABAN_SIP_TLS_PORT and _SIP_WSS_PORT need DENWABAN_TLS_CERT and _TLS_KEY")
+    if reader.problems:
+        raise SettingsRefused(reader.problems)
+    return _with_kept_secrets(settings) if settings.embedded else settings
+
+
+def _with_kept_secrets(settings: Settings) -> Settings:
+    """Fill missing secrets from `var/secrets.json`, which is made on the first start."""
+    from dataclasses import replace
+
+    path = settings.var / "secrets.json"
+    if not path.exists():
+        settings.var.mkdir(parents=True, exist_ok=True)
+        made = {name: secrets.token_urlsafe(32) for name in ("ari_password", "ami_password", "secret_key")}
+        draft = path.with_suffix(".new")
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(made))
+        draft.rename(path)
+    kept = json.loads(path.read_text())
+    return replace(
+        settings,
+        ari_password=settings.ari_password or kept["ari_password"],
+        ami_password=settings.ami_password or kept["ami_password"],
+        secret_key=settings.secret_key or kept["secret_key"],
+    )
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+
+def _require_loopback(bind: str, accept: tuple[str, ...], problems: list[str]) -> None:
+    if not ipaddress.ip_address(bind).is_loopback:
+        problems.append(f"DENWABAN_BIND={bind}: the embedded demo stays on loopback; set DENWABAN_MODE=production")
+    outside = [net for net in accept if not _within_loopback(net)]
+    if outside:
+        problems.append(f"DENWABAN_TRUNK_ACCEPT={','.join(outside)}: the embedded demo takes calls from loopback only")
+
+
+def _within_loopback(network: str) -> bool:
+    parsed = ipaddress.ip_network(network)
+    return isinstance(parsed, ipaddress.IPv4Network) and parsed.subnet_of(LOOPBACK)
+
+
+def _mode(raw: str) -> Mode:
+    if raw == "embedded" or raw == "production":
+        return raw
+    raise ValueError("must be embedded or production")
+
+
+def _port(raw: str) -> int:
+    if not raw.isdecimal() or not 0 < int(raw) < 65536:
+        raise ValueError("must be a port, 1 to 65535")
+    return int(raw)
+
+
+def _port_range(raw: str) -> PortRange:
+    first, dash, last = raw.partition("-")
+    if not dash:
+        raise ValueError("must be a range of ports, as 10000-19999")
+    ports = PortRange(_port(first.strip()), _port(last.strip()))
+    if ports.last - ports.first < 3:
+        raise ValueError("the range is too small")
+    return ports
+
+
+def _node(raw: str) -> str:
+    if not raw.isascii() or not raw.isalnum() or len(raw) > 20:
+        raise ValueError("must be up to 20 letters and digits: it begins every call id")
+    return raw
+
+
+def _address(raw: str) -> str:
+    return str(ipaddress.ip_address(raw))
+
+
+def _networks(raw: str) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(part.strip(), strict=False)) for part in raw.split(","))
+
+
+def _file(raw: str) -> Path:
+    path = Path(raw).resolve()
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    return path
+
+
+def _database_url(raw: str) -> str:
+    if not raw.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
+        raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
+    return raw
+
+
+def _sip_uri(raw: str) -> str:
+    if not raw.startswith(("sip:", "sips:")) or any(sign in raw for sign in ' "<>\n\r'):
+        raise ValueError("must be a SIP URI, as sip:192.0.2.1:5060")
+    return raw
+
+
+def _log_level(raw: str) -> str:
+    if raw.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+    return raw.upper()
