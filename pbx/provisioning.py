@@ -37,7 +37,9 @@ Sound = Callable[[str], Path]
 
 def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) -> dict[str, str]:
     """What the dialplan must know of a number: `<E.164>/<key>` -> value. Pure."""
-    ring = "&".join(f"PJSIP/{device.username}" for device in devices if device.account_id == number.account_id)
+    ring = "&".join(
+        f"PJSIP/{device.username}" for device in devices if device.account_id == number.account_id
+    )
     rule = number.rule
     values = {
         names.KEY_USE: number.use.value,

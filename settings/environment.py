@@ -75,6 +75,11 @@ class Settings:
         return self.var / "asterisk" / "spool" / "recording"
 
     @property
+    def sounds(self) -> Path:
+        """The switch's own sounds: `asterisk-conf/sounds/` of this checkout."""
+        return Path(__file__).resolve().parent.parent / "asterisk-conf" / "sounds"
+
+    @property
     def media(self) -> Path:
         """Prompts and accepted messages."""
         return self.var / "media"
@@ -153,7 +158,9 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         ami_password=given["AMI_PASSWORD"],
         secret_key=given["SECRET_KEY"],
     )
-    if (settings.sip_tls_port or settings.sip_wss_port) and not (settings.tls_certificate and settings.tls_key):
+    if (settings.sip_tls_port or settings.sip_wss_port) and not (
+        settings.tls_certificate and settings.tls_key
+    ):
         reader.problems.append("DENWABAN_SIP_TLS_PORT and _SIP_WSS_PORT need DENWABAN_TLS_CERT and _TLS_KEY")
     if reader.problems:
         raise SettingsRefused(reader.problems)
@@ -191,10 +198,14 @@ def _dotenv(path: Path) -> dict[str, str]:
 
 def _require_loopback(bind: str, accept: tuple[str, ...], problems: list[str]) -> None:
     if not ipaddress.ip_address(bind).is_loopback:
-        problems.append(f"DENWABAN_BIND={bind}: the embedded demo stays on loopback; set DENWABAN_MODE=production")
+        problems.append(
+            f"DENWABAN_BIND={bind}: the embedded demo stays on loopback; set DENWABAN_MODE=production"
+        )
     outside = [net for net in accept if not _within_loopback(net)]
     if outside:
-        problems.append(f"DENWABAN_TRUNK_ACCEPT={','.join(outside)}: the embedded demo takes calls from loopback only")
+        problems.append(
+            f"DENWABAN_TRUNK_ACCEPT={','.join(outside)}: the embedded demo takes calls from loopback only"
+        )
 
 
 def _within_loopback(network: str) -> bool:

@@ -118,7 +118,9 @@ class CallJournal:
                 await self._write(deeds)
             except (SQLAlchemyError, OSError, TimeoutError) as problem:
                 self.problem = f"{type(problem).__name__}: {str(problem).splitlines()[0]}"
-                log.warning("the journal cannot be written: %s", self.problem, extra={"action": "journal_away"})
+                log.warning(
+                    "the journal cannot be written: %s", self.problem, extra={"action": "journal_away"}
+                )
                 await asyncio.sleep(RETRY_S)
                 continue
             self.problem = ""

@@ -25,7 +25,9 @@ class _OneLife(Manager):  # type: ignore[misc]
     """A panoramisk manager that does not reconnect."""
 
     def __init__(self, password: str) -> None:
-        super().__init__(username=APPLICATION, secret=password, events="off", ping_delay=86400, ping_interval=86400)
+        super().__init__(
+            username=APPLICATION, secret=password, events="off", ping_delay=86400, ping_interval=86400
+        )
         self.loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self.loop.create_future()
 
@@ -82,7 +84,7 @@ class Ami:
 
     async def send(self, action: str, **headers: str) -> Any:
         """One action and its answer. Raises AsteriskAway, AsteriskRefused."""
-        answer = (await self._send(action, headers, as_list=False))
+        answer = await self._send(action, headers, as_list=False)
         if not answer.success:
             raise AsteriskRefused(400, f"{action}: {answer.message}")
         return answer

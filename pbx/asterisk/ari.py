@@ -83,7 +83,9 @@ class AriSession:
         except TimeoutError:
             raise AsteriskAway(self.last_problem) from None
 
-    async def run(self, on_connected: Callable[[], Awaitable[None]], on_event: Callable[[Json], None]) -> None:
+    async def run(
+        self, on_connected: Callable[[], Awaitable[None]], on_event: Callable[[Json], None]
+    ) -> None:
         """Connect, call `on_connected` (it re-synchronises), hand every event to `on_event`; for ever.
 
         Events that arrive while `on_connected` works are handed on at once: nothing is missed between.

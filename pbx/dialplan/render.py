@@ -215,7 +215,12 @@ def device_objects(username: str, password: str) -> list[tuple[str, dict[str, st
     The endpoint comes last, since it refers to the others.
     """
     auth = {"auth_type": "userpass", "username": username, "password": password}
-    aor = {"max_contacts": "5", "remove_existing": "yes", "minimum_expiration": "60", "qualify_frequency": "0"}
+    aor = {
+        "max_contacts": "5",
+        "remove_existing": "yes",
+        "minimum_expiration": "60",
+        "qualify_frequency": "0",
+    }
     endpoint = {
         "context": names.CONTEXT_DEVICE,
         "disallow": "all",

@@ -29,9 +29,10 @@ from settings.logs import call_id as logged_call_id
 from store.arrivals import Arrival, Rule, look_up
 from store.database import Database
 from store.journal import CallJournal
-from store.media import Media, prompt_name
+from store.media import Media
 from store.models import Call as CallRow
 from store.models import JournalEntry, MessageSource, now
+from store.prompts import media_name
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,9 @@ class Runner:
         try:
             async with asyncio.timeout(LOOK_UP_LIMIT_S), self._parts.database.session() as session:
                 entries = await session.scalars(
-                    select(JournalEntry).where(JournalEntry.call_id == channel["id"]).order_by(JournalEntry.id)
+                    select(JournalEntry)
+                    .where(JournalEntry.call_id == channel["id"])
+                    .order_by(JournalEntry.id)
                 )
                 past = {entry.event: entry.at for entry in entries}
         except (SQLAlchemyError, OSError, TimeoutError):
@@ -137,7 +140,6 @@ class Runner:
 
     async def _run(self, call: Call) -> None:
         logged_call_id.set(call.id)
-        outcome = Outcome.FAILED
         try:
             outcome = await self._script(call)
         except HungUp:
@@ -145,8 +147,8 @@ class Runner:
         except Exception:
             log.exception("the script of a call failed", extra={"action": "script_failed"})
             outcome = await self._fall_back(call)
-        finally:
-            await asyncio.shield(self._close(call, outcome))
+        # A cancelled task does not come here: we are stopping, and whoever starts next takes the call up.
+        await self._close(call, outcome)
 
     async def _script(self, call: Call) -> Outcome:
         try:
@@ -201,7 +203,7 @@ class Runner:
 
     def _greeting(self, rule: Rule) -> Greeting:
         def sound(sha256: str) -> Path:
-            return self._parts.media.path(prompt_name(sha256)).with_suffix("")
+            return self._parts.media.path(media_name(sha256)).with_suffix("")
 
         return Greeting(sound(rule.start_prompt), self._parts.tone, sound(rule.end_prompt))
 
@@ -219,9 +221,7 @@ class Runner:
             files=recording.files,
         )
         try:
-            return await keep_recording(
-                taken, self._parts.media, self._parts.journal, self._parts.supervisor
-            )
+            return await keep_recording(taken, self._parts.media, self._parts.journal, self._parts.supervisor)
         except OSError as problem:
             log.error("the message waits in the spool: %s", problem, extra={"action": "media_away"})
             call.journal.note(call.id, "message_waits", reason=str(problem))
@@ -253,9 +253,7 @@ class Runner:
             call.journal.note(call.id, "handed_to_dialplan")
             return
         call.journal.note(call.id, "ended", result=outcome.value)
-        call.journal.change_call(
-            call.id, answered_at=call.answered_at, ended_at=now(), result=outcome.value
-        )
+        call.journal.change_call(call.id, answered_at=call.answered_at, ended_at=now(), result=outcome.value)
 
 
 def _channel_of(event: Json) -> str:

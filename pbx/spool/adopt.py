@@ -79,7 +79,14 @@ class Adoption:
             self._asked.clear()
             try:
                 await self.sweep()
-            except (AsteriskAway, AsteriskRefused, StoreAway, SQLAlchemyError, OSError, TimeoutError) as problem:
+            except (
+                AsteriskAway,
+                AsteriskRefused,
+                StoreAway,
+                SQLAlchemyError,
+                OSError,
+                TimeoutError,
+            ) as problem:
                 log.warning("the spool waits: %s", problem, extra={"action": "spool_waits"})
 
     async def sweep(self) -> None:

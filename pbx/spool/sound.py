@@ -74,7 +74,9 @@ def read_wav(data: bytes) -> Sound:
 def write_wav(pcm: bytes) -> bytes:
     """A whole WAV file of `pcm` (8 kHz, 16-bit, mono)."""
     form = struct.pack("<HHIIHH", 1, 1, RATE_HZ, BYTES_PER_SECOND, 2, 16)
-    parts = b"WAVE" + b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(pcm)) + pcm
+    parts = (
+        b"WAVE" + b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(pcm)) + pcm
+    )
     return b"RIFF" + struct.pack("<I", len(parts)) + parts
 
 
