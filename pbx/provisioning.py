@@ -75,8 +75,10 @@ class Provisioner:
                 await self._look()
                 self.problem = ""
             except (SQLAlchemyError, OSError, TimeoutError, AsteriskAway, AsteriskRefused) as problem:
-                self.problem = f"{type(problem).__name__}: {problem}"
-                log.info("Asterisk is not told: %s", self.problem, extra={"action": "provisioning_waits"})
+                said = f"{type(problem).__name__}: {problem}"
+                if said != self.problem:
+                    log.warning("Asterisk is not told: %s", said, extra={"action": "provisioning_waits"})
+                self.problem = said
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:

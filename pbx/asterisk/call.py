@@ -300,7 +300,7 @@ class Call:
 
 
 def _seconds_left(deadline: float) -> float:
-    return (deadline - datetime.now(UTC)).total_seconds()
+    return deadline - asyncio.get_running_loop().time()
 
 
 def _holds_sound(path: Path) -> bool:

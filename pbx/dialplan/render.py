@@ -128,10 +128,6 @@ type = global
 user_agent = Denwaban
 endpoint_identifier_order = username,ip
 max_initial_qualify_time = 4
-
-[system]
-type = system
-timer_b = 8000
 """,
         _transport("udp", "udp", f"{settings.bind}:{settings.sip_port}"),
         _transport("tcp", "tcp", f"{settings.bind}:{settings.sip_port}"),
