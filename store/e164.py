@@ -49,5 +49,5 @@ def is_japanese(number: E164) -> bool:
 
 
 def national(number: E164) -> str:
-    """As dialled within Japan, digits only: `+81312345678` is `0312345678`; foreign numbers stay as they are."""
+    """As dialled within Japan: `+81312345678` is `0312345678`; foreign numbers stay as they are."""
     return f"0{number[3:]}" if is_japanese(number) else number
