@@ -25,7 +25,7 @@ class MessageFilter:
     until: datetime | None = None
 
 
-def _of_account(account_id: str) -> Select[tuple[VoiceMessage]]:
+def _of_account(account_id: str) -> Select[VoiceMessage]:
     messages = select(VoiceMessage).where(VoiceMessage.account_id == account_id)
     return messages.options(joinedload(VoiceMessage.number))
 

@@ -11,7 +11,7 @@ from store.models import NumberUse, PhoneNumber, RusurepoRule, RusurepoSetting
 from store.pages import Page, PageRequest, read_page
 
 
-def _of_account(account_id: str) -> Select[tuple[PhoneNumber]]:
+def _of_account(account_id: str) -> Select[PhoneNumber]:
     numbers = select(PhoneNumber).where(PhoneNumber.account_id == account_id)
     return numbers.options(joinedload(PhoneNumber.rusurepo))
 

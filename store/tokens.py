@@ -41,7 +41,7 @@ async def identify(session: AsyncSession, secret: str) -> Identity | None:
     token = await session.scalar(
         select(Token).where(Token.digest == _digest(secret), Token.revoked_at.is_(None))
     )
-    return token and Identity(token.id, token.role, token.account_id)
+    return Identity(token.id, token.role, token.account_id) if token else None
 
 
 async def list_tokens(session: AsyncSession, account_id: str | None, request: PageRequest) -> Page[Token]:
