@@ -22,8 +22,10 @@ from pbx.dialplan.render import device_objects
 from pbx.errors import AsteriskAway, AsteriskRefused
 from store.arrivals import Arrival
 from store.database import Database
-from store.provisioning import Wanted, WantedDevice, asterisk_revision, wanted_of_asterisk
-from store.sealing import SealBroken, unseal
+from store.errors import SealBroken
+from store.provisioning import Wanted, WantedDevice, wanted_of_asterisk
+from store.revisions import current
+from store.sealing import unseal
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +85,12 @@ class Provisioner:
 
     async def _look(self) -> None:
         async with self._database.session() as session:
-            if await asterisk_revision(session) == self._told:
+            if await current(session) == self._told:
                 return
             wanted = await wanted_of_asterisk(session)
         await self._tell_numbers(wanted)
         await self._tell_devices(wanted)
+        await self._ami.put(names.TOLD_FAMILY, names.KEY_REVISION, str(wanted.revision))
         self._told = wanted.revision
 
     async def _tell_numbers(self, wanted: Wanted) -> None:

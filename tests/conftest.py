@@ -26,7 +26,7 @@ def postgres_prefix() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_prefix: str) -> str:
     """One migrated database, emptied after each test that used it."""
-    url = create_database(postgres_prefix)
+    url = asyncio.run(create_database(postgres_prefix))
     asyncio.run(migrate(url))
     return url
 

@@ -189,7 +189,7 @@ class AriSession:
             raise AsteriskRefused(reply["status_code"], reply.get("message_body") or reply["reason_phrase"])
 
     async def _ask_http(self, method: str, path: str, json: Json | None = None, **query: str | int) -> Any:
-        """Ask over HTTP; the decoded answer, or None where there is none. Raises AsteriskAway, AsteriskRefused."""
+        """Ask over HTTP; the decoded answer or None. Raises AsteriskAway, AsteriskRefused."""
         if self._http is None:
             raise AsteriskAway(self.last_problem)
         limit = aiohttp.ClientTimeout(total=COMMAND_LIMIT_S)
@@ -290,7 +290,7 @@ def _filter() -> Json:
 
 
 async def _of_channel(asked: Awaitable[object]) -> None:
-    """404: no such channel. 409: it left our application. 412: it is in no state for this. The caller is gone."""
+    """404: no such channel. 409: it left our application. 412: wrong state. The caller is gone."""
     try:
         await asked
     except AsteriskRefused as refused:

@@ -135,7 +135,8 @@ max_initial_qualify_time = 4
     if settings.sip_tls_port:
         sections.append(
             _transport("tls", "tls", f"{settings.bind}:{settings.sip_tls_port}")
-            + f"cert_file = {settings.tls_certificate}\npriv_key_file = {settings.tls_key}\nmethod = tlsv1_2\n"
+            + f"cert_file = {settings.tls_certificate}\npriv_key_file = {settings.tls_key}\n"
+            + "method = tlsv1_2\n"
         )
     if settings.sip_wss_port:
         sections.append(_transport("wss", "wss", settings.bind))
