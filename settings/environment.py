@@ -16,7 +16,6 @@ Mode = Literal["embedded", "production"]
 T = TypeVar("T")
 
 LOOPBACK_ONLY: tuple[str, ...] = ("127.0.0.0/8",)
-LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 
 class SettingsRefused(Exception):
@@ -210,8 +209,7 @@ def _require_loopback(bind: str, accept: tuple[str, ...], problems: list[str]) -
 
 
 def _within_loopback(network: str) -> bool:
-    parsed = ipaddress.ip_network(network)
-    return parsed.subnet_of(LOOPBACK) if isinstance(parsed, ipaddress.IPv4Network) else False
+    return ipaddress.ip_network(network).network_address.is_loopback
 
 
 def _mode(raw: str) -> Mode:
