@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 from pbx.asterisk.ari import Ari, Json
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp
 from pbx.routing.limits import MESSAGE_BACKSTOP_S, SILENCE_S
-from pbx.spool.sound import BYTES_PER_SECOND, HEADER_BYTES
+from pbx.spool.sound import BYTES_PER_SECOND, HEADER_BYTES, NotARecording, read_wav
 from store.models import CallerKind, EndedBy, now
 
 T = TypeVar("T")
@@ -38,6 +38,11 @@ HASH_S = 1.0
 
 NO_PACKETS_S = 3.0
 """Asterisk needs four seconds to end a recording for want of packets; sooner is something else."""
+
+TRIMMED_S = SILENCE_S - 0.2
+TRIMMED_GIVE_OR_TAKE_S = 0.3
+"""Asterisk cuts off the silence that made it end a recording, but for 0.2 s (main/app.c). This alone tells
+such an end: the event's `silence_duration` counts every pause but the last."""
 
 CAUSE_NORMAL = 16
 CAUSE_UNKNOWN_NUMBER = 1
@@ -241,12 +246,13 @@ class Call:
         while ended_by is None:
             name, following = self._file_name(len(files) + 1), self._file_name(len(files) + 2)
             files.append(self._file(name))
-            since = _clock()
-            ended_by = await self._record_one(name, following, deadline)
-            barren = barren + 1 if not _holds_sound(files[-1]) else 0
-            if ended_by is None and barren >= 2:
-                # Without a single packet it took its four seconds; faster means that nothing can be written.
-                ended_by = EndedBy.SILENCE if _clock() - since >= NO_PACKETS_S else EndedBy.ERROR
+            since = _clock() if files[1:] else deadline - limit_s
+            ended_by = await self._record_one(name, following, since, deadline)
+            if ended_by is None:
+                barren = 0 if _holds_a_voice(files[-1]) else barren + 1
+                if barren >= 2:
+                    # Without a packet it took its four seconds; faster means that nothing can be written.
+                    ended_by = EndedBy.SILENCE if _clock() - since >= NO_PACKETS_S else EndedBy.ERROR
         self.recording = Recording(tuple(files), ended_by, began)
         self.journal.note(self.id, "recording_ended", ended_by=ended_by.value, files=len(files))
         return self.recording
@@ -271,7 +277,7 @@ class Call:
     def _file(self, name: str) -> Path:
         return self.spool / f"{name}.wav"
 
-    async def _record_one(self, name: str, following: str, deadline: float) -> EndedBy | None:
+    async def _record_one(self, name: str, following: str, since: float, deadline: float) -> EndedBy | None:
         """One file; None when Asterisk stopped only because no packets came."""
         key = f"recording:{name}"
         if HASH in self._digits:
@@ -288,7 +294,8 @@ class Call:
                 async with asyncio.timeout(STOP_S):
                     await finished
                 return EndedBy.HASH if HASH in self._digits else EndedBy.LIMIT
-            return self._why(await finished, deadline)
+            trimmed = _clock() - since - _length_s(self._file(name))
+            return self._why(await finished, trimmed, deadline)
         except HungUp:
             if not self._file(self.id).exists():
                 raise
@@ -325,7 +332,7 @@ class Call:
             return None
         return EndedBy.LIMIT if _seconds_left(deadline) <= 0 else EndedBy.HASH
 
-    def _why(self, outcome: Json, deadline: float) -> EndedBy | None:
+    def _why(self, outcome: Json, trimmed_s: float, deadline: float) -> EndedBy | None:
         """Asterisk does not say why a recording ended (the digit and the hang-up come before its end)."""
         if HASH in self._digits:
             return EndedBy.HASH
@@ -333,7 +340,7 @@ class Call:
             return EndedBy.HANGUP
         if outcome.get("state") == "failed":
             return EndedBy.ERROR
-        if outcome.get("silence_duration", 0) >= SILENCE_S:
+        if abs(trimmed_s - TRIMMED_S) <= TRIMMED_GIVE_OR_TAKE_S and not outcome.get("unheard"):
             return EndedBy.SILENCE
         if _seconds_left(deadline) <= 0:
             return EndedBy.LIMIT
@@ -421,6 +428,8 @@ def _length_s(path: Path) -> float:
         return 0.0
 
 
-def _holds_sound(path: Path) -> bool:
-    """More than a WAV header."""
-    return _length_s(path) > 0
+def _holds_a_voice(path: Path) -> bool:
+    try:
+        return read_wav(path.read_bytes()).holds_a_voice()
+    except (OSError, NotARecording):
+        return False

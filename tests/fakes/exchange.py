@@ -152,8 +152,8 @@ class Exchange:
         """The whole call, until nothing is left to do; how it came out."""
         self.caller.rings()
         async with asyncio.timeout(limit_s):
-            while self._still_busy():
-                await asyncio.sleep(0.1)
+            while self._still_busy():  # noqa: ASYNC110 (it has many ends, none of which would wake us)
+                await asyncio.sleep(0.5)
         return str(self.journal.calls.get(CALL_ID, {}).get("result"))
 
     def _still_busy(self) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pbx.asterisk.ari import Json
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp
@@ -246,22 +246,22 @@ class ScriptedCaller:
         else:
             self.recorded.append(doing.name)
             self._file(doing.name).write_bytes(b"" if self.disk_bytes == 0 else _unfinished(b""))
-            doing.timers.append(self._later(self._recording_s(doing), self._finish_recording))
+            seconds, trims = self._recording_s(doing)
+            doing.timers.append(self._later(seconds, lambda: self._finish_recording(trims)))
 
-    def _recording_s(self, doing: _Activity) -> float:
-        """How long it goes on when nobody does anything."""
-        limits = [doing.length_s + 0.5]
-        for kind, limit in (("nothing", NO_PACKETS_S), ("silent", float(doing.silence_s or 999))):
+    def _recording_s(self, doing: _Activity) -> tuple[float, bool]:
+        """How long it goes on when nobody does anything, and whether silence ends it."""
+        limits = [(doing.length_s + 0.5, False)]
+        for kind, limit in (("nothing", NO_PACKETS_S), ("silent", doing.silence_s + FRAME_S)):
             limits += [
-                max(stretch.begin + stretch.first_s - doing.began, 0) + limit
+                (max(stretch.begin + stretch.first_s - doing.began, 0) + limit, kind == "silent")
                 for stretch in self._stretches
                 if stretch.kind == kind
                 and stretch.begin is not None
-                and stretch.begin + stretch.last_s
-                > max(stretch.begin + stretch.first_s, doing.began) + limit
+                and stretch.begin + stretch.last_s > max(stretch.begin + stretch.first_s, doing.began) + limit
             ]
         if self.disk_bytes is not None:
-            limits.append(self.disk_bytes / 16000)
+            limits.append((self.disk_bytes / 16000, False))
         return min(limits)
 
     def _stop_doing(self) -> _Activity:
@@ -278,28 +278,30 @@ class ScriptedCaller:
         playback = {"id": doing.name, "state": state, "target_uri": f"channel:{CALL_ID}"}
         self._emit({"type": "PlaybackFinished", "playback": playback})
 
-    def _finish_recording(self) -> None:
+    def _finish_recording(self, trims: bool = False) -> None:
+        """As main/app.c: silence that ends a recording is cut off but for 0.2 s."""
         doing = self._stop_doing()
         audio = self._audio(doing.began)
+        if trims:
+            audio = audio[: len(audio) - round((doing.silence_s + FRAME_S - 0.2) * 16000)]
         whole = self.disk_bytes is None
         self._file(doing.name).write_bytes(write_wav(audio) if whole else _cut(audio, self.disk_bytes or 0))
-        recording: dict[str, Any] = {
+        recording = {
             "name": doing.name,
             "format": "wav",
             "state": "done",
             "duration": len(audio) // 16000,
+            "talking_duration": len(audio) // 16000,
+            "silence_duration": 0,
             "target_uri": f"channel:{CALL_ID}",
         }
-        if doing.silence_s:
-            quiet = len(audio) - len(audio.rstrip(b"\0"))
-            recording["silence_duration"] = quiet // 16000
         self._emit({"type": "RecordingFinished", "recording": recording})
 
     def _audio(self, began: float) -> bytes:
         """What came in since `began`."""
         frames = []
-        for number in range(round((self._clock() - began) / FRAME_S)):
-            at = began + number * FRAME_S
+        for number in range(round(began / FRAME_S), round(self._clock() / FRAME_S)):
+            at = number * FRAME_S
             kinds = {stretch.kind for stretch in self._stretches if stretch.covers(at + 1e-6)}
             if "nothing" not in kinds:
                 frames.append(QUIET if "silent" in kinds else speech(at))
