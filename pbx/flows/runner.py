@@ -41,6 +41,8 @@ LOOK_UP_LIMIT_S = 1.0
 """A caller waits no longer for the database; then the dialplan takes the call."""
 
 SLIP_AFTER_S = 1.0
+LONGEST_DIALLED = 40
+"""Somebody may dial any number of digits; the record of the call has room for these."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class Runner:
             node=self._parts.node,
             account_id=arrival and arrival.account_id,
             number_id=arrival and arrival.number_id,
-            dialled=call.dialled,
+            dialled=call.dialled[:LONGEST_DIALLED],
             caller=call.caller,
             caller_kind=call.caller_kind,
             started_at=call.started_at,
