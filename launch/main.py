@@ -19,7 +19,6 @@ import aiohttp
 from launch.asterisk import NotSetUp, asterisk_command, find_asterisk, folders_of, write_configuration
 from launch.child import Child, last_lines
 from launch.release import release_callers
-from launch.seed import demo_file
 from settings import Settings, SettingsRefused, read_settings
 from settings.logs import log_to
 
@@ -191,7 +190,7 @@ class Instance:
         if not self._ready:
             return
         settings = self._settings
-        demo: dict[str, Any] = json.loads(demo_file(settings).read_text()) if settings.embedded else {}
+        demo: dict[str, Any] = json.loads(settings.demo_file.read_text()) if settings.embedded else {}
         told = {
             "api": settings.api_url,
             "openapi": f"{settings.api_url}/openapi.json",

@@ -80,6 +80,11 @@ class Settings:
         return Path(__file__).resolve().parent.parent / "asterisk-conf" / "sounds"
 
     @property
+    def demo_file(self) -> Path:
+        """The demo account's tokens, numbers and devices, embedded default only."""
+        return self.var / "demo.json"
+
+    @property
     def media(self) -> Path:
         """Prompts and accepted messages."""
         return self.var / "media"
