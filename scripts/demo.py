@@ -31,7 +31,7 @@ START_TIMEOUT_S = 120.0
 PROMPT_TIMEOUT_S = 45.0
 END_TIMEOUT_S = 30.0
 MESSAGE_TIMEOUT_S = 30.0
-TRANSCRIPT_TIMEOUT_S = 20.0
+TRANSCRIPT_TIMEOUT_S = 10.0
 
 ENDED_BY = {
     "hash": "# が押された",
@@ -151,7 +151,7 @@ async def call_and_speak(phone: Softphone, api: Api, ready: Json) -> str:
 
     async def our_call() -> str | None:
         call = call_of_ours(await api.items("/calls"), CALLER, dialled_at)
-        return call and call["id"]
+        return str(call["id"]) if call else None
 
     call_id = await until(our_call, 10, "通話がAPIに現れません")
 
@@ -185,10 +185,9 @@ async def show_message(api: Api, call_id: str) -> None:
     with suppress(DemoFailed):
         found = await until(transcribed, TRANSCRIPT_TIMEOUT_S, "文字起こしが終わりません")
     print("\n伝言をお預かりしました。\n" + described(found, api.address) + "\n")
+    audio = f"{api.address}/api/v1/messages/{found['id']}/audio"
     print("聞くには (TOKEN は var/ready.json の token):")
-    print(
-        f'  curl -H "Authorization: Bearer $TOKEN" -o message.wav {api.address}/api/v1/messages/{found["id"]}/audio'
-    )
+    print(f'  curl -H "Authorization: Bearer $TOKEN" -o message.wav {audio}')
 
 
 @asynccontextmanager
@@ -231,17 +230,25 @@ async def running_instance(settings: Settings, http: aiohttp.ClientSession) -> A
             await launched.wait()
 
 
+def baresip_tool() -> Json:
+    """How to start baresip, from tools.json."""
+    tools: Json = json.loads(TOOLS.read_text()) if TOOLS.exists() else {}
+    if "baresip" not in tools:
+        raise DemoFailed("電話機(baresip)がありません。`make demo` で実行してください")
+    found: Json = tools["baresip"]
+    return found
+
+
 async def demo(settings: Settings) -> None:
     """Show the whole way of a message. Raises DemoFailed, PhoneFailed."""
-    if not TOOLS.exists() or "baresip" not in (tools := json.loads(TOOLS.read_text())):
-        raise DemoFailed("電話機(baresip)がありません。`make demo` で実行してください")
+    telephone = baresip_tool()
     folder = Path(tempfile.mkdtemp(prefix="denwaban-demo-"))
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)))
         ready = await stack.enter_async_context(running_instance(settings, http))
         api = Api(http, ready["api"], ready["token"])
-        async with softphone(tools["baresip"], folder / "phone", CALLER, ready["sip"]["host"]) as phone:
+        async with softphone(telephone, folder / "phone", CALLER, ready["sip"]["host"]) as phone:
             call_id = await call_and_speak(phone, api, ready)
         if phone.heard:
             kept = settings.var / "demo-heard.wav"
