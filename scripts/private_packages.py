@@ -489,7 +489,7 @@ def main(arguments: Sequence[str]) -> int:
         say(f"usage: python3 -m scripts.private_packages GROUP...   (groups: {', '.join(GROUPS)})")
         return 2
     try:
-        fetch(arguments, Path.cwd() / ".cache")
+        fetch(arguments, (Path.cwd() / ".cache").resolve())
     except SetupFailed as failure:
         say(f"set-up failed: {failure}")
         return 1
