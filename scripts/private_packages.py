@@ -309,7 +309,7 @@ def unpack(group: Group, archives: Sequence[Path], root: Path, machine: Machine)
     for left_over in (draft, old):
         shutil.rmtree(left_over, ignore_errors=True)
     draft.mkdir(parents=True)
-    say(f"{group.title}: unpacking {len(archives)} packages...")
+    say(f"{group.title}: unpacking {len(archives)} package{'s' * (len(archives) > 1)}...")
     done: list[Path] = []
 
     def unpack_one(archive: Path) -> None:
