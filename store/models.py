@@ -5,9 +5,21 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import JSON, BigInteger, DateTime, Enum, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 
@@ -35,12 +47,25 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
 
 
+# Every constraint has a name of ours: a later migration can drop it by that name, on SQLite too.
+CONSTRAINT_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
 class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
     type_annotation_map = {datetime: UTCDateTime, dict[str, Any]: JSON}  # noqa: RUF012 (SQLAlchemy's own form)
 
 
 def _enum(kind: type[StrEnum]) -> Enum:
-    return Enum(kind, native_enum=False, length=20, values_callable=lambda members: [m.value for m in members])
+    return Enum(
+        kind, native_enum=False, length=20, values_callable=lambda members: [m.value for m in members]
+    )
 
 
 class Role(StrEnum):
@@ -103,6 +128,9 @@ class Token(Base):
     """A bearer token, known by its SHA-256 only. An operator's belongs to no account."""
 
     __tablename__ = "tokens"
+    __table_args__ = (
+        CheckConstraint("(role = 'operator') = (account_id IS NULL)", name="operator_has_no_account"),
+    )
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     account_id: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
     role: Mapped[Role] = mapped_column(_enum(Role))
@@ -120,6 +148,7 @@ class PhoneNumber(Base):
     use: Mapped[NumberUse] = mapped_column(_enum(NumberUse), default=NumberUse.VOICE)
     display_name: Mapped[str] = mapped_column(String(100), default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
+    rusurepo: Mapped["RusurepoSetting | None"] = relationship(viewonly=True, lazy="raise_on_sql")
 
 
 class Device(Base):
@@ -176,10 +205,13 @@ class Call(Base):
     """One call, known by its first channel's unique id, the same in Asterisk, spool, journal and API."""
 
     __tablename__ = "calls"
-    __table_args__ = (Index("ix_calls_number_started", "number_id", "started_at"),)
+    __table_args__ = (
+        Index("ix_calls_account_started", "account_id", "started_at", "id"),
+        Index("ix_calls_number_started", "number_id", "started_at"),
+    )
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     node: Mapped[str] = mapped_column(String(20), index=True)
-    account_id: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    account_id: Mapped[str | None] = mapped_column(ForeignKey("accounts.id"))
     number_id: Mapped[str | None] = mapped_column(ForeignKey("phone_numbers.id"))
     device_id: Mapped[str | None] = mapped_column(ForeignKey("devices.id"))
     direction: Mapped[str] = mapped_column(String(10), default="inbound")
@@ -191,6 +223,7 @@ class Call(Base):
     ended_at: Mapped[datetime | None]
     result: Mapped[str | None] = mapped_column(String(40))
     message_outcome: Mapped[MessageOutcome | None] = mapped_column(_enum(MessageOutcome))
+    number: Mapped[PhoneNumber | None] = relationship(viewonly=True, lazy="raise_on_sql")
 
 
 class JournalEntry(Base):
@@ -224,6 +257,7 @@ class VoiceMessage(Base):
     media: Mapped[str] = mapped_column(String(200))
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=now)
+    number: Mapped[PhoneNumber] = relationship(viewonly=True, lazy="raise_on_sql")
 
 
 class Job(Base):

@@ -1,0 +1,29 @@
+"""Accounts: the customers of the switch."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from store.errors import NotFound
+from store.models import Account
+from store.pages import Page, PageRequest, read_page
+
+
+async def create_account(session: AsyncSession, name: str) -> Account:
+    account = Account(name=name)
+    session.add(account)
+    await session.flush()
+    return account
+
+
+async def get_account(session: AsyncSession, account_id: str) -> Account:
+    """Give the account. Raises NotFound."""
+    account = await session.get(Account, account_id)
+    if account is None:
+        raise NotFound(account_id)
+    return account
+
+
+async def list_accounts(session: AsyncSession, request: PageRequest) -> Page[Account]:
+    """Give a page of all accounts, oldest first."""
+    key = (Account.created_at, Account.id)
+    return await read_page(session, select(Account), key, request, newest_first=False)

@@ -1,0 +1,66 @@
+"""Devices: the SIP accounts that register with us."""
+
+import secrets
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from store import revisions
+from store.errors import Conflict, NotFound
+from store.models import Device
+from store.pages import Page, PageRequest, read_page
+from store.sealing import seal
+
+# Without 0/o and 1/l/i: people type these into telephones.
+USERNAME_SIGNS = "23456789abcdefghjkmnpqrstuvwxyz"
+PASSWORD_SIGNS = USERNAME_SIGNS + "ABCDEFGHJKLMNPQRSTUVWXYZ"
+PASSWORD_LENGTH = 24
+
+
+async def list_devices(session: AsyncSession, account_id: str, request: PageRequest) -> Page[Device]:
+    """Give a page of the account's devices, oldest first."""
+    rows = select(Device).where(Device.account_id == account_id)
+    return await read_page(session, rows, (Device.created_at, Device.id), request, newest_first=False)
+
+
+async def get_device(session: AsyncSession, account_id: str, device_id: str) -> Device:
+    """Give the device. Raises NotFound."""
+    device = await session.get(Device, device_id)
+    if device is None or device.account_id != account_id:
+        raise NotFound(device_id)
+    return device
+
+
+async def create_device(
+    session: AsyncSession, secret_key: str, account_id: str, username: str | None = None, name: str = ""
+) -> tuple[Device, str]:
+    """Make a device and give it with its password, which is kept sealed. A missing `username` is made up.
+
+    Raises Conflict `username_taken`: usernames are one space for all accounts.
+    """
+    await revisions.bump(session)
+    username = username or _random(USERNAME_SIGNS, 10)
+    if await session.scalar(select(Device.id).where(Device.username == username)):
+        raise Conflict("username_taken")
+    password = _random(PASSWORD_SIGNS, PASSWORD_LENGTH)
+    device = Device(
+        account_id=account_id, username=username, name=name, sealed_password=seal(password, secret_key)
+    )
+    session.add(device)
+    await session.flush()
+    return device, password
+
+
+async def rotate_password(
+    session: AsyncSession, secret_key: str, account_id: str, device_id: str
+) -> tuple[Device, str]:
+    """Give the device a new password; the old one is worthless from the commit on. Raises NotFound."""
+    await revisions.bump(session)
+    device = await get_device(session, account_id, device_id)
+    password = _random(PASSWORD_SIGNS, PASSWORD_LENGTH)
+    device.sealed_password = seal(password, secret_key)
+    return device, password
+
+
+def _random(signs: str, length: int) -> str:
+    return "".join(secrets.choice(signs) for _ in range(length))

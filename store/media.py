@@ -1,0 +1,90 @@
+"""Media files: prompts and messages, under names such as `messages/2026/11/23/<id>.wav`."""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
+
+
+class BadMediaName(ValueError):
+    """The name would leave the media folder, or is not one we would give."""
+
+
+class Media:
+    """Durable files below one folder. Every method blocks: call it through `asyncio.to_thread`.
+
+    A name appears only with its whole content, and what a method wrote is on disk when it returns.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        """Where `name` is or would be. Raises BadMediaName."""
+        if not NAME.fullmatch(name):
+            raise BadMediaName(name)
+        return self.folder / name
+
+    def take(self, source: Path, name: str) -> None:
+        """Make `source`'s content appear as `name`, by a hard link where possible.
+
+        `source` stays: its owner removes it once the row that names `name` is committed. Taking the same
+        file twice is harmless. Raises FileNotFoundError where there is no `source`.
+        """
+
+        def link_or_copy(draft: Path) -> None:
+            try:
+                os.link(source, draft)
+            except OSError as refused:
+                if refused.errno not in CANNOT_LINK:
+                    raise
+                shutil.copyfile(source, draft)
+
+        self._publish(name, link_or_copy)
+
+    def put(self, content: bytes, name: str) -> None:
+        """Write `content` as `name`."""
+        self._publish(name, lambda draft: draft.write_bytes(content))
+
+    def remove(self, name: str) -> None:
+        """Remove `name` for good. A name that is not there is fine."""
+        path = self.path(name)
+        if path.exists():
+            path.unlink(missing_ok=True)
+            _sync(path.parent)
+
+    def _publish(self, name: str, write: Callable[[Path], object]) -> None:
+        path = self.path(name)
+        _make_folder(path.parent)
+        draft = path.with_name(f".{uuid4().hex}.new")
+        try:
+            write(draft)
+            _sync(draft)
+            draft.replace(path)
+        finally:
+            # rename(2) leaves the draft where both names are links to one file.
+            draft.unlink(missing_ok=True)
+        _sync(path.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make `folder` and its parents, each durably entered in its own parent."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,69 @@
+"""The customers' phone numbers and their 留守レポ setting."""
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
+
+from store import revisions
+from store.e164 import E164
+from store.errors import Conflict, NotFound, Unusable
+from store.models import NumberUse, PhoneNumber, RusurepoRule, RusurepoSetting
+from store.pages import Page, PageRequest, read_page
+
+
+def _of_account(account_id: str) -> Select[PhoneNumber]:
+    numbers = select(PhoneNumber).where(PhoneNumber.account_id == account_id)
+    return numbers.options(joinedload(PhoneNumber.rusurepo))
+
+
+async def list_numbers(session: AsyncSession, account_id: str, request: PageRequest) -> Page[PhoneNumber]:
+    """Give a page of the account's numbers, oldest first, each with its `rusurepo`."""
+    key = (PhoneNumber.created_at, PhoneNumber.id)
+    return await read_page(session, _of_account(account_id), key, request, newest_first=False)
+
+
+async def get_number(session: AsyncSession, account_id: str, number_id: str) -> PhoneNumber:
+    """Give the number with its `rusurepo`. Raises NotFound."""
+    number = await session.scalar(_of_account(account_id).where(PhoneNumber.id == number_id))
+    if number is None:
+        raise NotFound(number_id)
+    return number
+
+
+async def add_number(
+    session: AsyncSession, account_id: str, e164: E164, use: NumberUse, display_name: str = ""
+) -> PhoneNumber:
+    """Give the account a number, 留守レポ off. Raises Conflict `number_taken`."""
+    await revisions.bump(session)
+    if await session.scalar(select(PhoneNumber.id).where(PhoneNumber.e164 == e164)):
+        raise Conflict("number_taken")
+    number = PhoneNumber(account_id=account_id, e164=e164, use=use, display_name=display_name)
+    session.add(number)
+    await session.flush()
+    session.add(RusurepoSetting(number_id=number.id))
+    await session.flush()
+    return await get_number(session, account_id, number.id)
+
+
+async def set_rusurepo(
+    session: AsyncSession, account_id: str, number_id: str, enabled: bool, rule_id: str | None
+) -> RusurepoSetting:
+    """Switch the number's 留守レポ and choose its rule, which must be of this number.
+
+    Raises NotFound for the number, Unusable `rule_required` for ON without a rule, Unusable `not_found`
+    for a rule that is not this number's.
+    """
+    await revisions.bump(session)
+    number = await get_number(session, account_id, number_id)
+    if rule_id is None and enabled:
+        raise Unusable("rule_id", "rule_required")
+    if rule_id is not None:
+        rule = await session.get(RusurepoRule, rule_id)
+        if rule is None or rule.number_id != number.id:
+            raise Unusable("rule_id", "not_found")
+    setting = number.rusurepo or RusurepoSetting(number_id=number_id)
+    setting.enabled = enabled
+    setting.rule_id = rule_id
+    session.add(setting)
+    await session.flush()
+    return setting
