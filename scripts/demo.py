@@ -67,19 +67,21 @@ class Api:
         self.address = address
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    async def get(self, path: str, **query: str) -> Json:
-        """One answer of `/api/v1`."""
+    async def fetch(self, path: str) -> bytes:
+        """One answer of `/api/v1` as it is. Raises DemoFailed."""
         url = f"{self.address}/api/v1{path}"
-        async with self._http.get(url, headers=self._headers, params=query) as response:
-            body = await response.text()
-            if response.status != 200:
-                raise DemoFailed(f"GET {url} の応答が {response.status} でした: {body[:300]}")
-            answer: Json = json.loads(body)
-            return answer
+        try:
+            async with self._http.get(url, headers=self._headers) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as failure:
+            raise DemoFailed(f"APIが応答しません: {failure}") from failure
+        if response.status != 200:
+            raise DemoFailed(f"GET {url} の応答が {response.status} でした: {body[:300].decode()}")
+        return body
 
-    async def items(self, path: str, **query: str) -> list[Json]:
-        """The first page of a list."""
-        items: list[Json] = (await self.get(path, **query))["items"]
+    async def items(self, path: str) -> list[Json]:
+        """The first page of a list. Raises DemoFailed."""
+        items: list[Json] = json.loads(await self.fetch(path))["items"]
         return items
 
     async def alive(self) -> bool:
@@ -169,8 +171,14 @@ async def call_and_speak(phone: Softphone, api: Api, ready: Json) -> str:
     return call_id
 
 
-async def show_message(api: Api, call_id: str) -> None:
-    """Print the message of a call, with its text if that comes soon."""
+def keep(copy: Path, audio: bytes) -> None:
+    """Leave a copy for the person to listen to."""
+    copy.write_bytes(audio)
+    print(f"録音の写し: {copy}")
+
+
+async def show_message(api: Api, call_id: str, copy: Path) -> None:
+    """Print the message of a call, with its text if that comes soon, and keep its audio as `copy`."""
 
     async def message() -> Json | None:
         messages = await api.items("/messages")
@@ -185,9 +193,7 @@ async def show_message(api: Api, call_id: str) -> None:
     with suppress(DemoFailed):
         found = await until(transcribed, TRANSCRIPT_TIMEOUT_S, "文字起こしが終わりません")
     print("\n伝言をお預かりしました。\n" + described(found, api.address) + "\n")
-    audio = f"{api.address}/api/v1/messages/{found['id']}/audio"
-    print("聞くには (TOKEN は var/ready.json の token):")
-    print(f'  curl -H "Authorization: Bearer $TOKEN" -o message.wav {audio}')
+    keep(copy, await api.fetch(f"/messages/{found['id']}/audio"))
 
 
 @asynccontextmanager
@@ -254,7 +260,7 @@ async def demo(settings: Settings) -> None:
             kept = settings.var / "demo-heard.wav"
             shutil.copyfile(phone.heard, kept)
             print(f"発信者に聞こえた音: {kept}")
-        await show_message(api, call_id)
+        await show_message(api, call_id, settings.var / "demo-message.wav")
 
 
 def main() -> int:
