@@ -26,9 +26,13 @@ def postgres_prefix() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_prefix: str) -> str:
     """One migrated database, emptied after each test that used it."""
-    url = create_database(postgres_prefix)
-    asyncio.run(migrate(url))
-    return url
+
+    async def make() -> str:
+        url = await create_database(postgres_prefix)
+        await migrate(url)
+        return url
+
+    return asyncio.run(make())
 
 
 @pytest.fixture(scope="session")

@@ -176,10 +176,18 @@ async def test_token_identifies_until_revoked(database: Database, ours: Furnishe
             await tokens.revoke_token(session, None, ours.token_id)
 
 
-async def test_administrator_without_account_is_impossible(database: Database) -> None:
+async def test_administrator_without_account_is_impossible(database: Database, ours: Furnished) -> None:
+    for role, account_id in (
+        (Role.ADMINISTRATOR, None),
+        (Role.ADMINISTRATOR, "unknown"),
+        (Role.OPERATOR, ours.account_id),
+    ):
+        async with database.session() as session:
+            with pytest.raises(Unusable):
+                await tokens.issue_token(session, role, account_id)
     with pytest.raises(IntegrityError):
         async with database.session() as session:
-            await tokens.issue_token(session, Role.ADMINISTRATOR, None)
+            session.add(Token(role=Role.ADMINISTRATOR, account_id=None, digest="x"))
 
 
 async def test_equal_prompts_share_a_file(database: Database, media: Media, ours: Furnished) -> None:
