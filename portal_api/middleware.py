@@ -86,7 +86,8 @@ async def _identity(request: web.Request) -> Identity:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     identity = None
     if scheme.lower() == "bearer" and secret.strip():
-        async with short_session(request.app[PARTS].database) as session:
+        parts = request.app[PARTS]
+        async with short_session(parts.database, parts.database_timeout_s) as session:
             identity = await identify(session, secret.strip())
     if identity is None:
         raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="denwaban"'})

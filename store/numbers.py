@@ -33,7 +33,10 @@ async def get_number(session: AsyncSession, account_id: str, number_id: str) -> 
 async def add_number(
     session: AsyncSession, account_id: str, e164: E164, use: NumberUse, display_name: str = ""
 ) -> PhoneNumber:
-    """Give the account a number, 留守レポ off. Raises Conflict `number_taken`, Unusable for no such account."""
+    """Give the account a number, 留守レポ off.
+
+    Raises Conflict `number_taken`, Unusable for no such account.
+    """
     await revisions.bump(session)
     await accounts.refuse_unknown(session, account_id)
     if await session.scalar(select(PhoneNumber.id).where(PhoneNumber.e164 == e164)):

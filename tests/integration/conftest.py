@@ -1,6 +1,7 @@
 """A running API on a real socket, and clients with tokens."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ from store.models import Role
 from store.tokens import issue_token
 from tests.furnishing import SECRET_KEY, Furnished
 from tests.integration.documented import Document
-
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Client:
         url = f"{self._base}{path}"
         async with self._http.request(method, url, headers=headers, **how) as response:
             raw = await response.read()
-            parsed = await response.json(content_type=None) if "json" in response.content_type and raw else None
+            parsed = (
+                await response.json(content_type=None) if "json" in response.content_type and raw else None
+            )
             answer = Answer(response.status, response.headers, raw, parsed)
         self._document.check(method, path, answer.status, answer.headers, parsed)
         return answer
@@ -66,17 +68,21 @@ class Client:
 MakeClient = Callable[[str | None], Client]
 
 
-@pytest.fixture
-async def api(database: Database, media: Media) -> AsyncIterator[MakeClient]:
-    """A running API. Call it with a token, or None, to get a client."""
-    server = TestServer(build_app(Parts(database, media, "test", SECRET_KEY)))
-    await server.start_server()
-    base = str(server.make_url("")).rstrip("/")
-    async with ClientSession() as http:
+@asynccontextmanager
+async def serving(parts: Parts) -> AsyncIterator[MakeClient]:
+    """Run the API on `parts`. Call what it gives with a token, or None, to get a client."""
+    async with TestServer(build_app(parts)) as server, ClientSession() as http:
+        base = str(server.make_url("")).rstrip("/")
         async with http.get(f"{base}/openapi.json") as response:
             document = Document(await response.json())
         yield lambda token: Client(http, base, token, document)
-    await server.close()
+
+
+@pytest.fixture
+async def api(database: Database, media: Media) -> AsyncIterator[MakeClient]:
+    """A running API on the test's database."""
+    async with serving(Parts(database, media, "test", SECRET_KEY)) as make_client:
+        yield make_client
 
 
 @pytest.fixture
@@ -99,5 +105,3 @@ async def operator(api: MakeClient, database: Database) -> Client:
     async with database.session() as session:
         _, secret = await issue_token(session, Role.OPERATOR, None)
     return api(secret)
-
-

@@ -59,7 +59,9 @@ async def test_another_accounts_ids_are_not_found(
         refused = await admin(route.method, path, json=body)
         assert (refused.status, refused.body["code"]) == (404, "not_found"), named(route)
     # The same requests by the owner work: the test asks for things that are there.
-    for route in sorted(WITH_IDS, key=lambda route: LAST.get(route.path, 0) if route.method == "DELETE" else 0):
+    for route in sorted(
+        WITH_IDS, key=lambda route: LAST.get(route.path, 0) if route.method == "DELETE" else 0
+    ):
         answer = await other_admin(route.method, filled(route, theirs), json=BODIES.get(route.path))
         assert answer.status < 300, named(route)
 
@@ -109,9 +111,7 @@ async def test_operator_sets_up_a_customer(operator: Client, ours: Furnished) ->
     assert names == ["株式会社あさひ", "新会社"]
 
 
-async def test_tokens_live_and_die(
-    admin: Client, operator: Client, api: MakeClient, ours: Furnished
-) -> None:
+async def test_tokens_live_and_die(admin: Client, operator: Client, api: MakeClient, ours: Furnished) -> None:
     issued = (await operator.post("/api/v1/tokens", {"account_id": ours.account_id, "label": "連携"})).body
     fresh = api(issued["token"])
     assert (await fresh.get("/api/v1/numbers")).status == 200
@@ -126,7 +126,11 @@ async def test_administrator_makes_tokens_of_its_own_account_only(
     admin: Client, ours: Furnished, theirs: Furnished
 ) -> None:
     made = await admin.post("/api/v1/tokens", {})
-    assert (made.status, made.body["account_id"], made.body["role"]) == (201, ours.account_id, "administrator")
+    assert (made.status, made.body["account_id"], made.body["role"]) == (
+        201,
+        ours.account_id,
+        "administrator",
+    )
     assert (await admin.post("/api/v1/tokens", {"role": "operator"})).status == 403
     foreign = await admin.post("/api/v1/tokens", {"account_id": theirs.account_id})
     assert (foreign.status, foreign.fields) == (422, ["account_id"])
