@@ -76,7 +76,8 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Runs when headers are about to leave, so that streamed answers have them too."""
-    response.headers["X-Request-Id"] = request[REQUEST_ID]
+    # aiohttp answers an unknown Expect header itself, before any middleware has run.
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
     response.headers["X-Content-Type-Options"] = "nosniff"
     # Phone numbers and voices belong in no shared cache; a browser may keep what it asks about again.
     response.headers.setdefault("Cache-Control", "private, no-cache")

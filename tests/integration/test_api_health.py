@@ -4,15 +4,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
 from openapi_spec_validator import validate
 
 from portal_api.health import reported_states
-from portal_api.main import ROUTES
+from portal_api.main import ROUTES, build_app
 from portal_api.problems import TITLES
+from portal_api.routing import Parts
 from store import reports
 from store.database import Database
 from store.media import Media
 from store.models import PartReport, now
+from tests.furnishing import SECRET_KEY
 from tests.integration.conftest import Client
 
 pytestmark = pytest.mark.integration
@@ -62,6 +66,13 @@ async def test_media_folder_that_is_none(nobody: Client, media: Media) -> None:
 
 async def test_alive(nobody: Client) -> None:
     assert (await nobody.get("/healthz")).body == {"live": True}
+
+
+async def test_unknown_expectation_is_answered(database: Database, media: Media) -> None:
+    server = TestServer(build_app(Parts(database, media, "test", SECRET_KEY)))
+    async with server, ClientSession() as http:
+        async with http.get(server.make_url("/healthz"), headers={"Expect": "more"}) as answer:
+            assert answer.status == 417
 
 
 async def test_document_is_valid_and_whole(nobody: Client) -> None:
