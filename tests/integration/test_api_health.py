@@ -70,9 +70,13 @@ async def test_alive(nobody: Client) -> None:
 
 async def test_unknown_expectation_is_answered(database: Database, media: Media) -> None:
     server = TestServer(build_app(Parts(database, media, "test", SECRET_KEY)))
-    async with server, ClientSession() as http:
-        async with http.get(server.make_url("/healthz"), headers={"Expect": "more"}) as answer:
-            assert answer.status == 417
+    headers = {"Expect": "more"}
+    async with (
+        server,
+        ClientSession() as http,
+        http.get(server.make_url("/healthz"), headers=headers) as answer,
+    ):
+        assert answer.status == 417
 
 
 async def test_document_is_valid_and_whole(nobody: Client) -> None:
