@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 Mode = Literal["embedded", "production"]
 T = TypeVar("T")
 
-LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+LOOPBACK_ONLY: tuple[str, ...] = ("127.0.0.0/8",)
 
 
 class SettingsRefused(Exception):
@@ -75,6 +75,11 @@ class Settings:
         return self.var / "asterisk" / "spool" / "recording"
 
     @property
+    def sounds(self) -> Path:
+        """The switch's own sounds: `asterisk-conf/sounds/` of this checkout."""
+        return Path(__file__).resolve().parent.parent / "asterisk-conf" / "sounds"
+
+    @property
     def media(self) -> Path:
         """Prompts and accepted messages."""
         return self.var / "media"
@@ -112,10 +117,10 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
     kept in `var/secrets.json` (mode 0600); in production they must be given.
     """
     reader = _Reader({**_dotenv(folder / ".env"), **environment})
-    mode = reader.parsed("MODE", "embedded", _mode)
+    mode: Mode = reader.parsed("MODE", "embedded", _mode)
     var = reader.parsed("VAR", folder / "var", lambda raw: (folder / raw).resolve())
     bind = reader.parsed("BIND", "127.0.0.1", _address)
-    accept = reader.parsed("TRUNK_ACCEPT", ("127.0.0.0/8",), _networks)
+    accept = reader.parsed("TRUNK_ACCEPT", LOOPBACK_ONLY, _networks)
     given = {name: reader.text(name, "") for name in ("ARI_PASSWORD", "AMI_PASSWORD", "SECRET_KEY")}
     if mode == "embedded":
         _require_loopback(bind, accept, reader.problems)
@@ -153,7 +158,9 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         ami_password=given["AMI_PASSWORD"],
         secret_key=given["SECRET_KEY"],
     )
-    if (settings.sip_tls_port or settings.sip_wss_port) and not (settings.tls_certificate and settings.tls_key):
+    if (settings.sip_tls_port or settings.sip_wss_port) and not (
+        settings.tls_certificate and settings.tls_key
+    ):
         reader.problems.append("DENWABAN_SIP_TLS_PORT and _SIP_WSS_PORT need DENWABAN_TLS_CERT and _TLS_KEY")
     if reader.problems:
         raise SettingsRefused(reader.problems)
@@ -191,21 +198,25 @@ def _dotenv(path: Path) -> dict[str, str]:
 
 def _require_loopback(bind: str, accept: tuple[str, ...], problems: list[str]) -> None:
     if not ipaddress.ip_address(bind).is_loopback:
-        problems.append(f"DENWABAN_BIND={bind}: the embedded demo stays on loopback; set DENWABAN_MODE=production")
+        problems.append(
+            f"DENWABAN_BIND={bind}: the embedded demo stays on loopback; set DENWABAN_MODE=production"
+        )
     outside = [net for net in accept if not _within_loopback(net)]
     if outside:
-        problems.append(f"DENWABAN_TRUNK_ACCEPT={','.join(outside)}: the embedded demo takes calls from loopback only")
+        problems.append(
+            f"DENWABAN_TRUNK_ACCEPT={','.join(outside)}: the embedded demo takes calls from loopback only"
+        )
 
 
 def _within_loopback(network: str) -> bool:
-    parsed = ipaddress.ip_network(network)
-    return isinstance(parsed, ipaddress.IPv4Network) and parsed.subnet_of(LOOPBACK)
+    return ipaddress.ip_network(network).network_address.is_loopback
 
 
 def _mode(raw: str) -> Mode:
-    if raw == "embedded" or raw == "production":
-        return raw
-    raise ValueError("must be embedded or production")
+    modes: dict[str, Mode] = {"embedded": "embedded", "production": "production"}
+    if raw not in modes:
+        raise ValueError("must be embedded or production")
+    return modes[raw]
 
 
 def _port(raw: str) -> int:

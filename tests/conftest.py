@@ -26,13 +26,9 @@ def postgres_prefix() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_prefix: str) -> str:
     """One migrated database, emptied after each test that used it."""
-
-    async def make() -> str:
-        url = await create_database(postgres_prefix)
-        await migrate(url)
-        return url
-
-    return asyncio.run(make())
+    url = asyncio.run(create_database(postgres_prefix))
+    asyncio.run(migrate(url))
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,55 @@
+# `make` alone lists the targets. Everything that is made lives in .venv, .cache and var.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV := .venv/bin/python
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run test check demo bench lock format clean python-run python-test asterisk test-tools
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: python-run asterisk ## fetch what `make run` needs (a few seconds once it is there)
+
+setup-test: python-test asterisk test-tools ## fetch what `make test`, `check`, `demo` and `bench` need
+
+run: setup ## run the switch in the foreground; Ctrl-C stops it
+	@exec $(VENV) -m launch
+
+test: setup-test ## all tests, with a real Asterisk and real SIP calls
+	@exec $(VENV) -m pytest
+
+check: python-test ## format, lint and types
+	@$(VENV) -m ruff format --check .
+	@$(VENV) -m ruff check .
+	@$(VENV) -m mypy
+
+demo: setup asterisk test-tools ## place a real call that leaves a spoken message, and show it
+	@exec $(VENV) -m scripts.demo
+
+bench: setup-test ## the benchmarks
+	@exec $(VENV) -m bench
+
+format: python-test ## put the code into shape
+	@$(VENV) -m ruff format .
+	@$(VENV) -m ruff check --fix .
+
+lock: .cache/uv/bin/uv ## resolve pyproject.toml anew into the two lock files
+	@.cache/uv/bin/uv pip compile $(LOCK_FLAGS) --upgrade -o requirements.lock pyproject.toml
+	@.cache/uv/bin/uv pip compile $(LOCK_FLAGS) -c requirements.lock --group dev -o requirements-dev.lock pyproject.toml
+
+LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
+
+.cache/uv/bin/uv:
+	@$(PYTHON) -m venv .cache/uv
+	@.cache/uv/bin/pip install --quiet --disable-pip-version-check uv
+
+clean: ## remove .venv and .cache (var, with its messages, stays)
+	rm -rf .venv .cache
+
+python-run: ; @$(PYTHON) -m scripts.python_environment requirements.lock
+python-test: ; @$(PYTHON) -m scripts.python_environment requirements-dev.lock
+asterisk: ; @$(PYTHON) -m scripts.private_packages asterisk
+test-tools: ; @$(PYTHON) -m scripts.private_packages test-tools

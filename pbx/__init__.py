@@ -1,0 +1,1 @@
+"""The switch's control plane: one process beside one Asterisk, one linear script per call."""

@@ -1,0 +1,3 @@
+from pbx.main import main
+
+main()

@@ -1,0 +1,233 @@
+"""What of Asterisk's configuration depends on settings: pure functions from settings to text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pbx.dialplan import names
+from pbx.routing.limits import CALL_LIMIT_S, FALLBACK_CALL_LIMIT_S, MESSAGE_S, RING_LIMIT_S, SILENCE_S
+from settings import Settings
+
+
+@dataclass(frozen=True)
+class AsteriskFolders:
+    """Where this instance's Asterisk keeps its things, all absolute."""
+
+    etc: Path
+    modules: Path
+    data: Path
+    state: Path
+    sounds: Path
+
+    @property
+    def tone(self) -> Path:
+        """The signal after the start prompt, without its suffix, as Asterisk wants names of sounds."""
+        return self.sounds / "tone"
+
+
+def render_all(settings: Settings, folders: AsteriskFolders) -> dict[str, str]:
+    """Every rendered file: name -> text. The rest of the folder is `asterisk-conf/` as it is."""
+    return {
+        "asterisk.conf": asterisk_conf(settings, folders),
+        "http.conf": http_conf(settings),
+        "ari.conf": ari_conf(settings),
+        "manager.conf": manager_conf(settings),
+        "pjsip.conf": pjsip_conf(settings),
+        "rtp.conf": rtp_conf(settings),
+        "udptl.conf": udptl_conf(settings),
+        "globals.conf": globals_conf(settings, folders),
+        "extra.conf": settings.dialplan_extra.read_text() if settings.dialplan_extra else "",
+    }
+
+
+def asterisk_conf(settings: Settings, folders: AsteriskFolders) -> str:
+    state = folders.state
+    return f"""\
+[directories]
+astetcdir => {folders.etc}
+astmoddir => {folders.modules}
+astdatadir => {folders.data}
+astvarlibdir => {state}/lib
+astdbdir => {state}/lib
+astkeydir => {state}/lib
+astagidir => {state}/lib
+astspooldir => {state}/spool
+astrundir => {state}/run
+astlogdir => {state}/log
+astsbindir => {state}/run
+
+[options]
+systemname = {settings.node}
+hideconnect = yes
+documentation_language = en_US
+live_dangerously = no
+nocolor = yes
+maxfiles = 65536
+"""
+
+
+def http_conf(settings: Settings) -> str:
+    wss = ""
+    if settings.sip_wss_port:
+        wss = f"""\
+tlsenable = yes
+tlsbindaddr = {settings.bind}:{settings.sip_wss_port}
+tlscertfile = {settings.tls_certificate}
+tlsprivatekey = {settings.tls_key}
+"""
+    # The default of 100 sessions is fewer than the control plane's connections at a busy moment.
+    return f"""\
+[general]
+enabled = yes
+servername = denwaban
+bindaddr = 127.0.0.1
+bindport = {settings.ari_port}
+sessionlimit = 1000
+session_keep_alive = 60000
+{wss}"""
+
+
+def ari_conf(settings: Settings) -> str:
+    return f"""\
+[general]
+enabled = yes
+pretty = no
+websocket_write_timeout = 1000
+
+[{names.APPLICATION}]
+type = user
+read_only = no
+password_format = plain
+password = {settings.ari_password}
+"""
+
+
+def manager_conf(settings: Settings) -> str:
+    return f"""\
+[general]
+enabled = yes
+webenabled = no
+bindaddr = 127.0.0.1
+port = {settings.ami_port}
+displayconnects = no
+
+[{names.APPLICATION}]
+secret = {settings.ami_password}
+deny = 0.0.0.0/0.0.0.0
+permit = 127.0.0.1/255.255.255.255
+read = none
+write = system,reporting,command
+writetimeout = 1000
+"""
+
+
+def pjsip_conf(settings: Settings) -> str:
+    sections = [
+        """\
+[global]
+type = global
+user_agent = Denwaban
+endpoint_identifier_order = username,ip
+max_initial_qualify_time = 4
+""",
+        _transport("udp", "udp", f"{settings.bind}:{settings.sip_port}"),
+        _transport("tcp", "tcp", f"{settings.bind}:{settings.sip_port}"),
+    ]
+    if settings.sip_tls_port:
+        sections.append(
+            _transport("tls", "tls", f"{settings.bind}:{settings.sip_tls_port}")
+            + f"cert_file = {settings.tls_certificate}\npriv_key_file = {settings.tls_key}\n"
+            + "method = tlsv1_2\n"
+        )
+    if settings.sip_wss_port:
+        sections.append(_transport("wss", "wss", settings.bind))
+    sections.append(_trunk(settings))
+    return "\n".join(sections)
+
+
+def _transport(name: str, protocol: str, bind: str) -> str:
+    return f"[transport-{name}]\ntype = transport\nprotocol = {protocol}\nbind = {bind}\n"
+
+
+def _trunk(settings: Settings) -> str:
+    matches = "\n".join(f"match = {network}" for network in settings.trunk_accept)
+    # The trunk is inside our trust: it alone may assert a caller's number (RFC 3325).
+    return f"""\
+[trunk]
+type = endpoint
+context = {names.CONTEXT_TRUNK}
+disallow = all
+allow = ulaw,alaw
+aors = trunk
+direct_media = no
+rtp_symmetric = yes
+force_rport = yes
+rewrite_contact = yes
+dtmf_mode = rfc4733
+trust_id_inbound = yes
+trust_id_outbound = yes
+send_pai = yes
+t38_udptl = yes
+t38_udptl_ec = redundancy
+t38_udptl_maxdatagram = 1440
+timers = no
+
+[trunk]
+type = aor
+contact = {settings.trunk_uri}
+
+[trunk]
+type = identify
+endpoint = trunk
+{matches}
+"""
+
+
+def rtp_conf(settings: Settings) -> str:
+    ports = settings.rtp_ports
+    return f"[general]\nrtpstart = {ports.first}\nrtpend = {ports.last}\nstrictrtp = yes\n"
+
+
+def udptl_conf(settings: Settings) -> str:
+    ports = settings.udptl_ports
+    return f"[general]\nudptlstart = {ports.first}\nudptlend = {ports.last}\nuse_even_ports = no\n"
+
+
+def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
+    values = {
+        names.GLOBAL_CALL_LIMIT: CALL_LIMIT_S,
+        names.GLOBAL_MESSAGE_LIMIT: FALLBACK_CALL_LIMIT_S,
+        names.GLOBAL_RING_LIMIT: RING_LIMIT_S,
+        names.GLOBAL_MESSAGE: MESSAGE_S,
+        names.GLOBAL_SILENCE: SILENCE_S,
+        names.GLOBAL_RECORDING_FOLDER: settings.recording_spool,
+        names.GLOBAL_TONE: folders.tone,
+        names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
+    }
+    return "".join(f"{name} = {value}\n" for name, value in values.items())
+
+
+def device_objects(username: str, password: str) -> list[tuple[str, dict[str, str]]]:
+    """A device as Asterisk's dynamic objects, in the order they must be made: (type, fields).
+
+    The endpoint comes last, since it refers to the others.
+    """
+    auth = {"auth_type": "userpass", "username": username, "password": password}
+    aor = {
+        "max_contacts": "5",
+        "remove_existing": "yes",
+        "minimum_expiration": "60",
+        "qualify_frequency": "0",
+    }
+    endpoint = {
+        "context": names.CONTEXT_DEVICE,
+        "disallow": "all",
+        "allow": "!all,ulaw,alaw",
+        "auth": username,
+        "aors": username,
+        "direct_media": "no",
+        "rtp_symmetric": "yes",
+        "force_rport": "yes",
+        "rewrite_contact": "yes",
+        "dtmf_mode": "rfc4733",
+    }
+    return [("auth", auth), ("aor", aor), ("endpoint", endpoint)]

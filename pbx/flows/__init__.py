@@ -1,0 +1,1 @@
+"""One file, one linear coroutine, per kind of call."""

@@ -1,0 +1,264 @@
+"""Gives every call a script and every script an ending.
+
+It hears of calls from the ARI session, runs one task for each, and closes it once, whatever came out:
+an outcome, a hang-up, a database that is away, or a mistake of ours. What it cannot do itself it hands to
+the dialplan, which can.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from pbx.asterisk.ari import AriSession, Json
+from pbx.asterisk.call import Call, Recording
+from pbx.asterisk.supervisor import Supervisor
+from pbx.dialplan.names import CONTEXT_AWAY
+from pbx.errors import AsteriskAway, AsteriskRefused, HungUp, StoreAway
+from pbx.flows.inbound import Outcome, inbound
+from pbx.flows.rusurepo import Greeting
+from pbx.routing.caller import identify_caller
+from pbx.routing.limits import MESSAGE_S
+from pbx.spool.keep import Taken, keep_recording
+from pbx.spool.slip import Slip, format_slip
+from settings.logs import call_id as logged_call_id
+from store.arrivals import Arrival, Rule, look_up
+from store.database import Database
+from store.journal import CallJournal
+from store.media import Media
+from store.models import Call as CallRow
+from store.models import JournalEntry, MessageSource, now
+from store.prompts import media_name
+
+log = logging.getLogger(__name__)
+
+LOOK_UP_LIMIT_S = 1.0
+"""A caller waits no longer for the database; then the dialplan takes the call."""
+
+SLIP_AFTER_S = 1.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the runner works with."""
+
+    ari: AriSession
+    database: Database
+    journal: CallJournal
+    media: Media
+    supervisor: Supervisor
+    spool: Path
+    tone: Path
+    node: str
+
+
+class Runner:
+    """Every call of this process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.calls: dict[str, Call] = {}
+
+    # ---- events ----------------------------------------------------------------------------------
+
+    def on_event(self, event: Json) -> None:
+        """Take in one ARI event."""
+        if event["type"] == "StasisStart":
+            self._start(event["channel"], event["args"], {})
+            return
+        call = self.calls.get(_channel_of(event))
+        if call is not None:
+            call.heard(event)
+
+    async def synchronise(self) -> None:
+        """After (re)connecting: end what has ended unheard, take up what a dead controller left."""
+        known = list(self.calls.values())
+        channels = {channel["id"]: channel for channel in await self._parts.ari.channels()}
+        ours = await self._parts.ari.our_channel_ids() & channels.keys()
+        for call in known:
+            if call.id not in ours:
+                call.gone()
+            else:
+                await call.catch_up()
+        for channel_id in ours - self.calls.keys():
+            await self._take_up(channels[channel_id])
+        await self._close_orphans(channels.keys() | self.calls.keys())
+
+    async def _take_up(self, channel: Json) -> None:
+        """A channel in our application that nobody works on: run its script again from what was done."""
+        application, *arguments = str(channel["dialplan"]["app_data"]).split(",")
+        try:
+            async with asyncio.timeout(LOOK_UP_LIMIT_S), self._parts.database.session() as session:
+                entries = await session.scalars(
+                    select(JournalEntry)
+                    .where(JournalEntry.call_id == channel["id"])
+                    .order_by(JournalEntry.id)
+                )
+                past = {entry.event: entry.at for entry in entries}
+        except (SQLAlchemyError, OSError, TimeoutError):
+            past = {}
+        log.warning("taking up a call of %s", application, extra={"action": "taken_up"})
+        self._start(channel, arguments, {**past, "taken_up": now()})
+
+    async def _close_orphans(self, alive: set[str]) -> None:
+        """Close the records of calls whose end nobody saw; their recordings the spool still holds."""
+        try:
+            async with asyncio.timeout(LOOK_UP_LIMIT_S), self._parts.database.session() as session:
+                open_ids = await session.scalars(
+                    select(CallRow.id).where(CallRow.node == self._parts.node, CallRow.ended_at.is_(None))
+                )
+                orphans = [one for one in open_ids if one not in alive]
+        except (SQLAlchemyError, OSError, TimeoutError):
+            return
+        for orphan in orphans:
+            self._parts.journal.note(orphan, "ended", result="ended_unseen")
+            self._parts.journal.change_call(orphan, ended_at=now(), result="ended_unseen")
+
+    # ---- one call --------------------------------------------------------------------------------
+
+    def _start(self, channel: Json, arguments: list[str], past: dict[str, datetime]) -> None:
+        _, dialled, presentation = (*arguments, "", "", "")[:3]
+        caller = identify_caller(channel["caller"]["number"], channel["caller"]["name"], presentation)
+        call = Call(
+            id=channel["id"],
+            ari=self._parts.ari,
+            journal=self._parts.journal,
+            spool=self._parts.spool,
+            dialled=dialled,
+            caller=caller.number,
+            caller_kind=caller.kind,
+            started_at=past.get("arrived", now()),
+            answered_at=past.get("answered", now()) if channel["state"] == "Up" else None,
+            past=past,
+        )
+        self.calls[call.id] = call
+        self._parts.supervisor.start(f"call {call.id}", self._run(call))
+
+    async def _run(self, call: Call) -> None:
+        logged_call_id.set(call.id)
+        try:
+            outcome = await self._script(call)
+        except HungUp:
+            outcome = Outcome.HUNG_UP
+        except Exception:
+            log.exception("the script of a call failed", extra={"action": "script_failed"})
+            outcome = await self._fall_back(call)
+        # A cancelled task does not come here: we are stopping, and whoever starts next takes the call up.
+        await self._close(call, outcome)
+
+    async def _script(self, call: Call) -> Outcome:
+        try:
+            arrival = await self._look_up(call.dialled)
+        except StoreAway as away:
+            log.warning("the dialplan takes the call: %s", away, extra={"action": "store_away"})
+            return await self._fall_back(call)
+        self._open(call, arrival)
+        return await inbound(
+            call, arrival, self._greeting, lambda call, recording: self._keep(call, recording, arrival)
+        )
+
+    async def _look_up(self, dialled: str) -> Arrival | None:
+        try:
+            async with asyncio.timeout(LOOK_UP_LIMIT_S), self._parts.database.session() as session:
+                return await look_up(session, dialled)
+        except (SQLAlchemyError, OSError, TimeoutError) as problem:
+            raise StoreAway(f"{type(problem).__name__}: {problem}") from problem
+
+    def _open(self, call: Call, arrival: Arrival | None) -> None:
+        """Write the call's record. One that was taken up may have it already."""
+        if "arrived" in call.past:
+            call.journal.note(call.id, "taken_up")
+            return
+        opened = self._parts.journal.open_call(
+            id=call.id,
+            node=self._parts.node,
+            account_id=arrival and arrival.account_id,
+            number_id=arrival and arrival.number_id,
+            dialled=call.dialled,
+            caller=call.caller,
+            caller_kind=call.caller_kind,
+            started_at=call.started_at,
+        )
+        call.journal.note(call.id, "arrived", dialled=call.dialled, caller_kind=call.caller_kind.value)
+        self._parts.supervisor.start(f"slip {call.id}", self._slip_if_unwritten(call, opened))
+
+    async def _slip_if_unwritten(self, call: Call, opened: "asyncio.Future[None]") -> None:
+        """While the database is away the call's facts wait beside its recording."""
+        await asyncio.wait({opened}, timeout=SLIP_AFTER_S)
+        if not opened.done() and call.id in self.calls:
+            slip = Slip(
+                number=call.dialled,
+                caller=call.caller or "",
+                caller_name="" if call.caller else call.caller_kind.value,
+                presentation="allowed" if call.caller else "prohib",
+                started_at=call.started_at,
+                source=MessageSource.CONTROL_PLANE.value,
+            )
+            path = self._parts.spool / f"{call.id}.slip"
+            await asyncio.to_thread(path.write_text, format_slip(slip))
+
+    def _greeting(self, rule: Rule) -> Greeting:
+        def sound(sha256: str) -> Path:
+            return self._parts.media.path(media_name(sha256)).with_suffix("")
+
+        return Greeting(sound(rule.start_prompt), self._parts.tone, sound(rule.end_prompt))
+
+    async def _keep(self, call: Call, recording: Recording, arrival: Arrival | None) -> bool:
+        assert arrival is not None
+        taken = Taken(
+            call_id=call.id,
+            account_id=arrival.account_id,
+            number_id=arrival.number_id,
+            caller=call.caller,
+            caller_kind=call.caller_kind,
+            started_at=call.started_at,
+            ended_by=recording.ended_by,
+            source=MessageSource.CONTROL_PLANE,
+            files=recording.files,
+        )
+        try:
+            return await keep_recording(taken, self._parts.media, self._parts.journal, self._parts.supervisor)
+        except OSError as problem:
+            log.error("the message waits in the spool: %s", problem, extra={"action": "media_away"})
+            call.journal.note(call.id, "message_waits", reason=str(problem))
+            return True
+
+    # ---- endings ---------------------------------------------------------------------------------
+
+    async def _fall_back(self, call: Call) -> Outcome:
+        """Let the dialplan do it, as it does while we are away. A recording that runs is awaited first."""
+        try:
+            if call.recording is None and (call.spool / f"{call.id}.wav").exists():
+                await call.record(MESSAGE_S)
+            await call.hand_to_dialplan(CONTEXT_AWAY)
+            return Outcome.HANDED_OVER
+        except HungUp:
+            return Outcome.HUNG_UP
+        except Exception:
+            log.exception("a call could not be handed to the dialplan", extra={"action": "hand_over_failed"})
+            return Outcome.FAILED
+
+    async def _close(self, call: Call, outcome: Outcome) -> None:
+        try:
+            await call.hang_up()
+        except (HungUp, AsteriskAway, AsteriskRefused):
+            pass
+        finally:
+            self.calls.pop(call.id, None)
+        if call.handed_over:
+            call.journal.note(call.id, "handed_to_dialplan")
+            return
+        call.journal.note(call.id, "ended", result=outcome.value)
+        call.journal.change_call(call.id, answered_at=call.answered_at, ended_at=now(), result=outcome.value)
+
+
+def _channel_of(event: Json) -> str:
+    """The channel an event is about: its own, or the target of its playback or recording."""
+    if "channel" in event:
+        return str(event["channel"]["id"])
+    target: str = (event.get("playback") or event.get("recording") or {}).get("target_uri", "")
+    return target.removeprefix("channel:")

@@ -1,0 +1,46 @@
+"""留守レポ: the start prompt, the caller's message, the end prompt."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pbx.asterisk.call import HASH, Call, Played, Recording
+from pbx.errors import AsteriskAway, HungUp
+from pbx.routing.limits import MESSAGE_S
+
+KeepMessage = Callable[[Call, Recording], Awaitable[bool]]
+"""Takes a recording into the store; False when nothing was said."""
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What the caller hears: names of sounds without suffix."""
+
+    start: Path
+    tone: Path
+    end: Path
+
+
+async def rusurepo(call: Call, greeting: Greeting, keep: KeepMessage) -> bool:
+    """Take a message. True when one was kept.
+
+    `#` during the start prompt goes on to the tone. Raises HungUp when the caller leaves before the
+    recording; from then on the message counts, not the caller.
+    """
+    await call.answer()
+    played = await call.play("start_prompt", greeting.start, greeting.tone, skip_on=HASH)
+    if played is Played.SKIPPED:
+        await call.play("tone", greeting.tone)
+    recording = await call.record(limit_s=MESSAGE_S)
+    _, kept = await asyncio.gather(_say_good_bye(call, greeting.end), keep(call, recording))
+    return kept
+
+
+async def _say_good_bye(call: Call, end_prompt: Path) -> None:
+    """Best effort: the message is safe without it."""
+    try:
+        await call.play("end_prompt", end_prompt)
+        await call.hang_up()
+    except (HungUp, AsteriskAway):
+        pass

@@ -1,0 +1,127 @@
+"""Keeps Asterisk's own copy of what it must know equal to the store: devices, and numbers' settings.
+
+Devices go in through ARI's dynamic configuration, one by one and without a reload, into Asterisk's own
+database; numbers' settings beside them, for the dialplan to work with while we are away. Only what differs
+is written: a restart of either side costs a comparison.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from pbx.asterisk.ami import Ami
+from pbx.asterisk.ari import AriSession
+from pbx.dialplan import names
+from pbx.dialplan.render import device_objects
+from pbx.errors import AsteriskAway, AsteriskRefused
+from store.arrivals import Arrival
+from store.database import Database
+from store.errors import SealBroken
+from store.provisioning import Wanted, WantedDevice, wanted_of_asterisk
+from store.revisions import current
+from store.sealing import unseal
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+DEVICE_FAMILY = "device"
+"""Asterisk-database family: user name -> fingerprint of what was written for it."""
+
+Sound = Callable[[str], Path]
+"""SHA-256 of a prompt -> name of the sound, without suffix."""
+
+
+def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) -> dict[str, str]:
+    """What the dialplan must know of a number: `<E.164>/<key>` -> value. Pure."""
+    ring = "&".join(
+        f"PJSIP/{device.username}" for device in devices if device.account_id == number.account_id
+    )
+    rule = number.rule
+    values = {
+        names.KEY_USE: number.use.value,
+        names.KEY_RUSUREPO: "on" if rule else "off",
+        names.KEY_START_PROMPT: str(sound(rule.start_prompt)) if rule else "",
+        names.KEY_END_PROMPT: str(sound(rule.end_prompt)) if rule else "",
+        names.KEY_DEVICES: ring,
+    }
+    return {f"{number.e164}/{key}": value for key, value in values.items() if value}
+
+
+class Provisioner:
+    """Compares and writes, whenever the store changed and after every reconnection."""
+
+    def __init__(self, database: Database, ari: AriSession, ami: Ami, secret_key: str, sound: Sound) -> None:
+        self._database, self._ari, self._ami = database, ari, ami
+        self._secret_key, self._sound = secret_key, sound
+        self._told: int | None = None
+        self.problem = "Asterisk was not told yet"
+
+    @property
+    def ready(self) -> bool:
+        """Asterisk has been told everything at least once on this connection."""
+        return self._told is not None
+
+    def start_over(self) -> None:
+        """Asterisk may have been started anew: compare again."""
+        self._told = None
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._look()
+                self.problem = ""
+            except (SQLAlchemyError, OSError, TimeoutError, AsteriskAway, AsteriskRefused) as problem:
+                said = f"{type(problem).__name__}: {problem}"
+                if said != self.problem:
+                    log.warning("Asterisk is not told: %s", said, extra={"action": "provisioning_waits"})
+                self.problem = said
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self) -> None:
+        async with self._database.session() as session:
+            if await current(session) == self._told:
+                return
+            wanted = await wanted_of_asterisk(session)
+        await self._tell_numbers(wanted)
+        await self._tell_devices(wanted)
+        await self._ami.put(names.TOLD_FAMILY, names.KEY_REVISION, str(wanted.revision))
+        self._told = wanted.revision
+
+    async def _tell_numbers(self, wanted: Wanted) -> None:
+        told = await self._ami.read_family(names.NUMBER_FAMILY)
+        target: dict[str, str] = {}
+        for number in wanted.numbers:
+            target |= number_settings(number, wanted.devices, self._sound)
+        for key, value in target.items():
+            if told.get(key) != value:
+                await self._ami.put(names.NUMBER_FAMILY, key, value)
+        for key in told.keys() - target.keys():
+            await self._ami.remove(names.NUMBER_FAMILY, key)
+
+    async def _tell_devices(self, wanted: Wanted) -> None:
+        told = await self._ami.read_family(DEVICE_FAMILY)
+        for device in wanted.devices:
+            try:
+                objects = device_objects(device.username, unseal(device.sealed_password, self._secret_key))
+            except SealBroken:
+                log.error("a device's password cannot be read", extra={"action": "seal_broken"})
+                continue
+            mark = self._fingerprint(objects)
+            if told.get(device.username) != mark:
+                for kind, fields in objects:
+                    await self._ari.put_object(kind, device.username, fields)
+                await self._ami.put(DEVICE_FAMILY, device.username, mark)
+        for username in told.keys() - {device.username for device in wanted.devices}:
+            for kind in ("endpoint", "aor", "auth"):
+                await self._ari.delete_object(kind, username)
+            await self._ami.remove(DEVICE_FAMILY, username)
+
+    def _fingerprint(self, objects: list[tuple[str, dict[str, str]]]) -> str:
+        text = json.dumps(objects, sort_keys=True).encode()
+        return hmac.new(self._secret_key.encode(), text, hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Decisions about calls: pure, no waiting, no sockets."""

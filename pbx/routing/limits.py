@@ -1,0 +1,21 @@
+"""How long things may take, in seconds."""
+
+MESSAGE_S = 50
+"""A caller's message (the manual: 音声の録音時間は50秒以内)."""
+
+MESSAGE_BACKSTOP_S = 51
+"""Asterisk's own limit behind our timer; it counts whole seconds and may take one more."""
+
+SILENCE_S = 10
+"""A caller who says nothing for so long has finished."""
+
+SHORTEST_MESSAGE_S = 1.0
+"""Anything shorter is a slip of the finger, not a message."""
+
+RING_LIMIT_S = 60
+
+CALL_LIMIT_S = 4 * 60 * 60
+"""Last resort behind every call; set before the control plane sees it."""
+
+FALLBACK_CALL_LIMIT_S = 300
+"""Last resort behind a call that the dialplan answers by itself: a long prompt, a message, an end prompt."""

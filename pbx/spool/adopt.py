@@ -1,0 +1,237 @@
+"""Taking in what was recorded while nobody was looking: by the dialplan, by a controller that died, before
+Asterisk died, while the database or the disk was away. Once, through the same way as every message.
+
+The spool is the truth: a recording or a slip there, whose channel is no more and whose call nobody here
+is working on, wants to be taken in.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from pbx.asterisk.supervisor import Supervisor
+from pbx.errors import AsteriskAway, AsteriskRefused, StoreAway
+from pbx.routing.caller import identify_caller
+from pbx.routing.ended_by import infer_ended_by
+from pbx.spool.keep import Taken, keep_recording, tidy_spool
+from pbx.spool.slip import Slip, parse_slip
+from pbx.spool.sound import NotARecording, read_wav
+from store.arrivals import look_up
+from store.database import Database
+from store.journal import CallJournal
+from store.media import Media
+from store.models import Call, EndedBy, JournalEntry, MessageSource, now
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 2.0
+SETTLE_S = 0.2
+"""After the dialplan hands in a slip its channel lives on for a moment."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a call whose recording lies in the spool."""
+
+    taken: Taken
+    answered_at: datetime | None
+    ended_at: datetime | None
+    outcome_known: bool
+
+
+class Adoption:
+    """Sweeps the spool, when told and every few seconds."""
+
+    def __init__(
+        self,
+        spool: Path,
+        database: Database,
+        media: Media,
+        journal: CallJournal,
+        supervisor: Supervisor,
+        busy: Callable[[], set[str]],
+        channels: Callable[[], Awaitable[set[str]]],
+    ) -> None:
+        """`busy`: ids of calls this process works on; `channels`: ids of all of Asterisk's channels."""
+        self._spool, self._database, self._media = spool, database, media
+        self._journal, self._supervisor = journal, supervisor
+        self._busy, self._channels = busy, channels
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Something lies in the spool; look soon."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(SWEEP_S):
+                    await self._asked.wait()
+                    await asyncio.sleep(SETTLE_S)
+            except TimeoutError:
+                pass
+            self._asked.clear()
+            try:
+                await self.sweep()
+            except (
+                AsteriskAway,
+                AsteriskRefused,
+                StoreAway,
+                SQLAlchemyError,
+                OSError,
+                TimeoutError,
+            ) as problem:
+                log.warning("the spool waits: %s", problem, extra={"action": "spool_waits"})
+
+    async def sweep(self) -> None:
+        """Take in everything that is due."""
+        found = await asyncio.to_thread(self._look)
+        due = found.keys() - self._busy()
+        if not due:
+            return
+        due -= await self._channels()
+        async with asyncio.timeout(SWEEP_S):
+            await self._journal.flushed()
+        for call_id in sorted(due - self._busy()):
+            await self._adopt(call_id, found[call_id])
+
+    def _look(self) -> dict[str, list[Path]]:
+        """Call id -> its files, slip included. A recording's further files are named `<call>-2.wav`."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self._spool.glob("*")):
+            if path.suffix == ".slip":
+                found.setdefault(path.stem, []).append(path)
+            elif path.suffix == ".wav":
+                found.setdefault(_call_of(path.stem), []).append(path)
+        return found
+
+    async def _adopt(self, call_id: str, paths: list[Path]) -> None:
+        files = tuple(path for path in paths if path.suffix == ".wav")
+        slip = await asyncio.to_thread(_read_slip, self._spool / f"{call_id}.slip")
+        known = await self._from_row(call_id, files, slip) or await self._from_slip(call_id, files, slip)
+        if known is None:
+            log.error("a recording belongs to no number of ours", extra={"action": "unclaimed"})
+            await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
+            return
+        if known.outcome_known or not files:
+            self._close(known, "message" if known.outcome_known else _result_of(slip))
+            await asyncio.to_thread(tidy_spool, call_id, (*files, self._spool / f"{call_id}.slip"), None)
+            return
+        self._journal.note(call_id, "adopted", source=known.taken.source.value)
+        kept = await keep_recording(known.taken, self._media, self._journal, self._supervisor)
+        self._close(known, "message" if kept else "no_message")
+
+    def _close(self, known: _Known, result: str) -> None:
+        if known.ended_at is None:
+            self._journal.note(known.taken.call_id, "ended", result=result)
+            self._journal.change_call(known.taken.call_id, ended_at=now(), result=result)
+
+    async def _from_row(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
+        async with self._database.session() as session:
+            call = await session.get(Call, call_id)
+            if call is None or call.account_id is None or call.number_id is None:
+                return None
+            recorded = (
+                await session.scalars(
+                    select(JournalEntry).where(
+                        JournalEntry.call_id == call_id, JournalEntry.event == "recording_ended"
+                    )
+                )
+            ).first()
+        said = EndedBy(recorded.details["ended_by"]) if recorded else slip and slip.ended_by
+        taken = Taken(
+            call_id=call_id,
+            account_id=call.account_id,
+            number_id=call.number_id,
+            caller=call.caller,
+            caller_kind=call.caller_kind,
+            started_at=call.started_at,
+            ended_by=said or await _infer(files),
+            source=_source(slip),
+            files=files,
+        )
+        return _Known(taken, call.answered_at, call.ended_at, call.message_outcome is not None)
+
+    async def _from_slip(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
+        """A call that never had a row: write one."""
+        if slip is None:
+            return None
+        async with self._database.session() as session:
+            arrival = await look_up(session, slip.number)
+        if arrival is None:
+            return None
+        caller = identify_caller(slip.caller, slip.caller_name, slip.presentation)
+        taken = Taken(
+            call_id=call_id,
+            account_id=arrival.account_id,
+            number_id=arrival.number_id,
+            caller=caller.number,
+            caller_kind=caller.kind,
+            started_at=slip.started_at or now(),
+            ended_by=slip.ended_by or await _infer(files),
+            source=_source(slip),
+            files=files,
+        )
+        ended = slip.ended_at or now()
+        self._journal.open_call(
+            id=call_id,
+            node=call_id.partition("-")[0],
+            account_id=arrival.account_id,
+            number_id=arrival.number_id,
+            dialled=arrival.e164,
+            caller=caller.number,
+            caller_kind=caller.kind,
+            started_at=taken.started_at,
+            answered_at=slip.answered_at,
+        )
+        self._journal.note(call_id, "arrived", source=taken.source.value, at=taken.started_at.isoformat())
+        self._journal.change_call(call_id, ended_at=ended)
+        return _Known(taken, slip.answered_at, None, False)
+
+
+def _call_of(stem: str) -> str:
+    """`node-1763.12-2` is the second file of `node-1763.12`."""
+    head, _, tail = stem.rpartition("-")
+    return head if "." in head and tail.isdecimal() and len(tail) < 3 else stem
+
+
+def _source(slip: Slip | None) -> MessageSource:
+    return MessageSource.DIALPLAN if slip and slip.source == "dialplan" else MessageSource.CONTROL_PLANE
+
+
+def _result_of(slip: Slip | None) -> str:
+    """How a call came out that left no recording."""
+    if slip is None or not slip.dial:
+        return "hung_up"
+    return {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up"}.get(slip.dial, "no_answer")
+
+
+async def _infer(files: tuple[Path, ...]) -> EndedBy:
+    return await asyncio.to_thread(_inferred, files)
+
+
+def _inferred(files: tuple[Path, ...]) -> EndedBy:
+    try:
+        sounds = [read_wav(path.read_bytes()) for path in files if path.stat().st_size]
+    except (NotARecording, OSError):
+        return EndedBy.ERROR
+    return infer_ended_by(sum(sound.duration_s for sound in sounds))
+
+
+def _read_slip(path: Path) -> Slip | None:
+    try:
+        return parse_slip(path.read_text(errors="replace"))
+    except FileNotFoundError:
+        return None
+
+
+def _set_aside(folder: Path, paths: list[Path]) -> None:
+    folder.mkdir(exist_ok=True)
+    for path in paths:
+        path.rename(folder / path.name)

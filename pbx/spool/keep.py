@@ -1,0 +1,126 @@
+"""From the spool into the store: a message exists once its audio was parsed and its row committed.
+
+The order makes every crash harmless: the file gets its lasting name (a second name of the same bytes),
+then the row is committed, then the spool's names go. Until the last step the spool still holds all, and
+whoever comes next finds the row and only tidies up.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pbx.asterisk.supervisor import Supervisor
+from pbx.routing.limits import SHORTEST_MESSAGE_S
+from pbx.spool.sound import NotARecording, Sound, join, read_wav, write_wav
+from store.journal import CallJournal
+from store.media import Media
+from store.models import CallerKind, EndedBy, MessageOutcome, MessageSource
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A recording and everything its message will say."""
+
+    call_id: str
+    account_id: str
+    number_id: str
+    caller: str | None
+    caller_kind: CallerKind
+    started_at: datetime
+    ended_by: EndedBy
+    source: MessageSource
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    outcome: MessageOutcome
+    media: str = ""
+    sha256: str = ""
+    duration_s: float = 0.0
+    cut_short: bool = False
+    """The file was never finished: Asterisk died while it recorded."""
+    reason: str = ""
+
+
+async def keep_recording(taken: Taken, media: Media, journal: CallJournal, supervisor: Supervisor) -> bool:
+    """Take a recording into the store; True when it is a message.
+
+    Returns once the row is under way; the spool is tidied when it is committed, however long the database
+    takes. Raises OSError when the media folder cannot be written: the spool then still holds everything.
+    """
+    found = await asyncio.to_thread(_examine, taken, media)
+    if found.outcome is MessageOutcome.KEPT:
+        ended_by = EndedBy.ERROR if found.cut_short else taken.ended_by
+        journal.note(taken.call_id, "message_kept", duration_s=found.duration_s, ended_by=ended_by.value)
+        committed = journal.keep_message(
+            {
+                "account_id": taken.account_id,
+                "number_id": taken.number_id,
+                "call_id": taken.call_id,
+                "caller": taken.caller,
+                "caller_kind": taken.caller_kind,
+                "started_at": taken.started_at,
+                "duration_s": found.duration_s,
+                "ended_by": ended_by,
+                "source": taken.source,
+                "media": found.media,
+                "sha256": found.sha256,
+            }
+        )
+    else:
+        journal.note(taken.call_id, found.outcome.value, reason=found.reason)
+        committed = journal.settle_without_message(taken.call_id, found.outcome)
+    supervisor.start(f"tidy {taken.call_id}", _tidy(committed, taken, found.outcome))
+    return found.outcome is MessageOutcome.KEPT
+
+
+def _examine(taken: Taken, media: Media) -> _Found:
+    """Parse the files and give the sound its lasting name."""
+    there = [path for path in taken.files if path.exists() and path.stat().st_size]
+    if not there:
+        return _Found(MessageOutcome.NOTHING_SAID, reason="nothing was recorded")
+    try:
+        sounds = [read_wav(path.read_bytes()) for path in there]
+    except NotARecording as problem:
+        return _Found(MessageOutcome.UNREADABLE, reason=str(problem))
+    sound = join(sounds)
+    if sound.duration_s < SHORTEST_MESSAGE_S:
+        return _Found(MessageOutcome.NOTHING_SAID, reason=f"{sound.duration_s:.2f} s are too short")
+    if not sound.holds_a_voice():
+        return _Found(MessageOutcome.NOTHING_SAID, reason="only silence")
+    name = f"messages/{taken.started_at:%Y/%m/%d}/{taken.call_id}.wav"
+    digest = _store(sound, there, media, name)
+    cut_short = not all(sound.header_right for sound in sounds)
+    return _Found(MessageOutcome.KEPT, name, digest, round(sound.duration_s, 3), cut_short)
+
+
+def _store(sound: Sound, files: list[Path], media: Media, name: str) -> str:
+    """Store the sound. A file that is whole gets a second name, which needs no room on a full disk."""
+    if sound.header_right and len(files) == 1:
+        media.take(files[0], name)
+        return hashlib.sha256(files[0].read_bytes()).hexdigest()
+    whole = write_wav(sound.pcm)
+    media.put(whole, name)
+    return hashlib.sha256(whole).hexdigest()
+
+
+async def _tidy(committed: Awaitable[None], taken: Taken, outcome: MessageOutcome) -> None:
+    """After the commit the spool has done its part. What could not be read is set aside, never deleted."""
+    await committed
+    await asyncio.to_thread(tidy_spool, taken.call_id, taken.files, outcome)
+
+
+def tidy_spool(call_id: str, files: tuple[Path, ...], outcome: MessageOutcome | None) -> None:
+    """Remove a call's recordings and slip from the spool; unreadable ones go to its `unreadable/`."""
+    for path in files:
+        if outcome is MessageOutcome.UNREADABLE and path.exists():
+            aside = path.parent / "unreadable"
+            aside.mkdir(exist_ok=True)
+            path.rename(aside / path.name)
+        path.unlink(missing_ok=True)
+    if files:
+        (files[0].parent / f"{call_id}.slip").unlink(missing_ok=True)

@@ -1,0 +1,86 @@
+"""A slip (伝票): what is known of a call whose row is not in the database. Pure.
+
+Lines of `key=value`; a later line wins. The dialplan writes it line by line as it goes, the control plane
+in one go when the database is away.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from store.models import EndedBy
+
+_ENDED_BY = {
+    "DTMF": EndedBy.HASH,
+    "TIMEOUT": EndedBy.LIMIT,
+    "SILENCE": EndedBy.SILENCE,
+    "HANGUP": EndedBy.HANGUP,
+    "ERROR": EndedBy.ERROR,
+}
+"""Asterisk's RECORD_STATUS."""
+
+
+@dataclass(frozen=True)
+class Slip:
+    """The facts of one call; times are aware UTC."""
+
+    number: str
+    caller: str
+    caller_name: str
+    presentation: str
+    started_at: datetime | None
+    answered_at: datetime | None = None
+    recording_at: datetime | None = None
+    ended_at: datetime | None = None
+    record: str = ""
+    dial: str = ""
+    source: str = "dialplan"
+
+    @property
+    def ended_by(self) -> EndedBy | None:
+        """Why the dialplan's recording ended; None when it did not say."""
+        return _ENDED_BY.get(self.record)
+
+
+def parse_slip(text: str) -> Slip:
+    """Read a slip; what is missing or unreadable is left empty, for a slip may end anywhere."""
+    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return Slip(
+        number=lines.get("number", ""),
+        caller=lines.get("caller", ""),
+        caller_name=lines.get("caller_name", ""),
+        presentation=lines.get("presentation", ""),
+        started_at=_time(lines.get("started_at")),
+        answered_at=_time(lines.get("answered_at")),
+        recording_at=_time(lines.get("recording_at")),
+        ended_at=_time(lines.get("ended_at")),
+        record=lines.get("record", ""),
+        dial=lines.get("dial", ""),
+        source=lines.get("source", "dialplan"),
+    )
+
+
+def format_slip(slip: Slip) -> str:
+    times = {
+        "started_at": slip.started_at,
+        "answered_at": slip.answered_at,
+        "recording_at": slip.recording_at,
+        "ended_at": slip.ended_at,
+    }
+    lines = {
+        "number": slip.number,
+        "caller": slip.caller,
+        "caller_name": slip.caller_name,
+        "presentation": slip.presentation,
+        "record": slip.record,
+        "dial": slip.dial,
+        "source": slip.source,
+        **{name: f"{at.timestamp():.3f}" for name, at in times.items() if at},
+    }
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(float(text), UTC) if text else None
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,1 @@
+"""Programs for people and for `make`: set-up, demo, voices."""

@@ -1,0 +1,177 @@
+"""The journal of calls: what happened is noted at once and committed in groups.
+
+Notes are taken without waiting and written by one task, all that came within a moment in one transaction:
+a busy switch makes some twenty transactions a second, however many calls there are. While the database is
+away notes are kept and written when it is back; what must not be lost with the process has its own trace
+in the spool.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Executable, bindparam, insert, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.database import Database
+from store.models import Call, Job, JournalEntry, MessageOutcome, VoiceMessage, new_id, now
+
+log = logging.getLogger(__name__)
+
+GATHER_S = 0.03
+"""How long notes are gathered before they are committed together."""
+
+RETRY_S = 0.5
+
+_ENTRY = insert(JournalEntry)
+_CALL = insert(Call)
+_MESSAGE = insert(VoiceMessage)
+_JOB = insert(Job)
+_CHANGES: dict[tuple[str, ...], Executable] = {}
+
+
+@dataclass(eq=False)
+class _Deed:
+    """One or more statements that belong together, and whoever waits for their commit."""
+
+    steps: list[tuple[Executable, dict[str, Any]]]
+    committed: "asyncio.Future[None] | None" = field(default=None)
+
+
+class CallJournal:
+    """Notes of calls on their way to the database. `run` writes them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._deeds: list[_Deed] = []
+        self._something = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.problem = ""
+        """Why the database cannot be written at the moment; empty when it can."""
+
+    @property
+    def waiting(self) -> int:
+        """How many deeds are not committed yet."""
+        return len(self._deeds)
+
+    def note(self, call_id: str, event: str, **details: Any) -> None:
+        """A milestone; `details` must be JSON."""
+        entry = {"call_id": call_id, "at": now(), "event": event, "details": details}
+        self._take(_Deed([(_ENTRY, entry)]))
+
+    def open_call(self, **columns: Any) -> "asyncio.Future[None]":
+        """A call arrived. The future is done when its row is committed."""
+        return self._awaited([(_CALL, columns)])
+
+    def change_call(self, call_id: str, **columns: Any) -> None:
+        self._take(_Deed([_change(call_id, columns)]))
+
+    def keep_message(self, message: dict[str, Any]) -> "asyncio.Future[None]":
+        """A message, its call's outcome and the job to transcribe it, in one transaction."""
+        message = {"id": new_id(), "created_at": now(), **message}
+        job = {
+            "account_id": message["account_id"],
+            "kind": "transcribe",
+            "subject_id": message["id"],
+            "payload": {},
+        }
+        return self._awaited(
+            [
+                (_MESSAGE, message),
+                (_JOB, job),
+                _change(message["call_id"], {"message_outcome": MessageOutcome.KEPT}),
+            ]
+        )
+
+    def settle_without_message(self, call_id: str, outcome: MessageOutcome) -> "asyncio.Future[None]":
+        """There was a recording, and no message came of it."""
+        return self._awaited([_change(call_id, {"message_outcome": outcome})])
+
+    async def flushed(self) -> None:
+        """Wait until everything noted so far is committed."""
+        await self._idle.wait()
+
+    def _awaited(self, steps: list[tuple[Executable, dict[str, Any]]]) -> "asyncio.Future[None]":
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Whoever does not wait must not be told "exception was never retrieved".
+        committed.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._take(_Deed(steps, committed))
+        return committed
+
+    def _take(self, deed: _Deed) -> None:
+        self._deeds.append(deed)
+        self._idle.clear()
+        self._something.set()
+
+    async def run(self) -> None:
+        """Write what is noted, for ever. Cancelling it leaves nothing half written."""
+        while True:
+            await self._something.wait()
+            await asyncio.sleep(GATHER_S)
+            deeds = list(self._deeds)
+            try:
+                await self._write(deeds)
+            except (SQLAlchemyError, OSError, TimeoutError) as problem:
+                self.problem = f"{type(problem).__name__}: {str(problem).splitlines()[0]}"
+                log.warning(
+                    "the journal cannot be written: %s", self.problem, extra={"action": "journal_away"}
+                )
+                await asyncio.sleep(RETRY_S)
+                continue
+            self.problem = ""
+            if not self._deeds:
+                self._something.clear()
+                self._idle.set()
+
+    async def _write(self, deeds: list[_Deed]) -> None:
+        try:
+            await self._write_together(deeds)
+            del self._deeds[: len(deeds)]
+        except IntegrityError:
+            # One of them cannot be written (its number was deleted meanwhile); it must not stop the rest.
+            for deed in deeds:
+                try:
+                    await self._write_together([deed])
+                except IntegrityError as refused:
+                    log.exception("a note was refused by the database", extra={"action": "note_refused"})
+                    if deed.committed is not None and not deed.committed.done():
+                        deed.committed.set_exception(refused)
+                self._deeds.remove(deed)
+
+    async def _write_together(self, deeds: list[_Deed]) -> None:
+        async with self._database.engine.begin() as connection:
+            await _execute(connection, [step for deed in deeds for step in deed.steps])
+        for deed in deeds:
+            if deed.committed is not None and not deed.committed.done():
+                deed.committed.set_result(None)
+
+
+async def _execute(connection: AsyncConnection, steps: list[tuple[Executable, dict[str, Any]]]) -> None:
+    """Run the steps, those of one kind together; calls come first, for the rest refer to them."""
+    kinds = sorted(steps, key=lambda step: _ORDER.get(id(step[0]), 9))
+    for _, group in groupby(kinds, key=lambda step: id(step[0])):
+        same = list(group)
+        await connection.execute(same[0][0], [values for _, values in same])
+
+
+_ORDER = {id(_CALL): 0, id(_MESSAGE): 1, id(_JOB): 2, id(_ENTRY): 3}
+
+
+def _change(call_id: str, columns: dict[str, Any]) -> tuple[Executable, dict[str, Any]]:
+    names = tuple(sorted(columns))
+    if names not in _CHANGES:
+        # A Core statement: the ORM's bulk update would want the row's own key name.
+        table = Call.__table__
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+        _CHANGES[names] = update(table).where(table.c.id == bindparam("which")).values(values)  # type: ignore[arg-type]
+    return _CHANGES[names], {"which": call_id, **{f"new_{name}": value for name, value in columns.items()}}
+
+
+def iso(at: datetime | None) -> str | None:
+    """RFC 3339, for details of notes."""
+    return at.isoformat() if at else None
