@@ -1,5 +1,6 @@
 """Messages, their sound, calls and journals through the API."""
 
+import asyncio
 from datetime import timedelta
 from urllib.parse import quote, unquote
 
@@ -187,6 +188,14 @@ async def test_deleting(admin: Client, media: Media, ours: Furnished) -> None:
     told = (await admin.get(f"/api/v1/calls/{ours.call_id}/journal")).body["items"]
     assert [milestone["event"] for milestone in told] == ["arrived", "answered", "ended", "message_deleted"]
     assert told[-1]["details"] == {"message_id": ours.message_id, "by": ours.token_id}
+
+
+async def test_one_of_two_who_delete_at_once_does(admin: Client, ours: Furnished) -> None:
+    path = f"/api/v1/messages/{ours.message_id}"
+    answers = await asyncio.gather(*(admin("DELETE", path) for _ in range(4)))
+    assert sorted(answer.status for answer in answers) == [204, 404, 404, 404]
+    told = (await admin.get(f"/api/v1/calls/{ours.call_id}/journal")).body["items"]
+    assert [milestone["event"] for milestone in told].count("message_deleted") == 1
 
 
 async def test_deleting_many_reports_each(
