@@ -167,14 +167,15 @@ def _media(settings: Settings) -> dict[str, str]:
 def _trunk(settings: Settings) -> str:
     media = "\n".join(f"{name} = {value}" for name, value in _media(settings).items())
     matches = "\n".join(f"match = {network}" for network in settings.trunk_accept)
-    # The trunk is inside our trust: it alone may assert a caller's number (RFC 3325).
+    # The trunk is inside our trust: it alone may assert a caller's number (RFC 3325). Its name has a hyphen,
+    # which no device's name may have.
     return f"""\
-[trunk]
+[trunk-main]
 type = endpoint
 context = {names.CONTEXT_TRUNK}
 disallow = all
 allow = ulaw,alaw
-aors = trunk
+aors = trunk-main
 {media}
 trust_id_inbound = yes
 trust_id_outbound = yes
@@ -184,13 +185,13 @@ t38_udptl_ec = redundancy
 t38_udptl_maxdatagram = 1440
 timers = no
 
-[trunk]
+[trunk-main]
 type = aor
 contact = {settings.trunk_uri}
 
-[trunk]
+[trunk-main]
 type = identify
-endpoint = trunk
+endpoint = trunk-main
 {matches}
 """
 
