@@ -1,5 +1,6 @@
 """A whole instance for tests: what `make run` starts, on free ports and in a folder of its own."""
 
+import asyncio
 import json
 import os
 import random
@@ -8,10 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -19,6 +20,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 START_LIMIT_S = 60.0
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 def free_ports(count: int) -> list[int]:
@@ -62,6 +64,11 @@ class RunningSwitch:
     def voice_number(self) -> Json:
         numbers: list[Json] = self.ready["numbers"]
         return next(number for number in numbers if number["use"] == "voice")
+
+    @property
+    def database_url(self) -> str:
+        given = self.environment.get("DENWABAN_DATABASE_URL")
+        return given or f"sqlite+aiosqlite:///{self.var}/denwaban.db"
 
     @property
     def spool(self) -> Path:
@@ -113,15 +120,32 @@ class RunningSwitch:
             cursor = f"&cursor={page['next']}"
 
     async def messages_of(self, caller: str) -> list[Json]:
-        return [message for message in await self.messages() if message["caller"] == caller]
+        """The messages of a caller, given as dialled in Japan."""
+        e164 = f"+81{caller[1:]}"
+        return [message for message in await self.messages() if message["caller"] == e164]
+
+    async def message_of(self, caller: str, limit_s: float = 10.0) -> Json:
+        """Wait for the only message of a caller."""
+        found = await eventually(lambda: self.messages_of(caller), limit_s, f"a message of {caller}")
+        (message,) = found
+        return message
 
     async def calls_of(self, caller: str) -> list[Json]:
         calls: list[Json] = (await self.ask("GET", "/api/v1/calls?limit=100"))["items"]
-        return [call for call in calls if call["other_party"] == caller]
+        return [call for call in calls if call["other_party"] == f"+81{caller[1:]}"]
+
+    async def finished_call_of(self, caller: str, limit_s: float = 10.0) -> Json:
+        """Wait for the only call of a caller to have ended."""
+
+        async def ended() -> list[Json]:
+            return [call for call in await self.calls_of(caller) if call["ended_at"]]
+
+        (call,) = await eventually(ended, limit_s, f"the end of the call of {caller}")
+        return call
 
     async def journal_of(self, caller: str) -> list[str]:
         """The events of this caller's only call, in order."""
-        (call,) = await self.calls_of(caller)
+        call = await self.finished_call_of(caller)
         journal = await self.ask("GET", f"/api/v1/calls/{call['id']}/journal")
         return [entry["event"] for entry in journal["items"]]
 
@@ -188,6 +212,15 @@ def until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
         time.sleep(0.05)
+
+
+async def eventually(look: Callable[[], Awaitable[T]], limit_s: float, what: str) -> T:
+    """Poll `look` until it gives something; AssertionError when it does not in time."""
+    deadline = time.monotonic() + limit_s
+    while not (found := await look()):
+        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
+        await asyncio.sleep(0.1)
+    return found
 
 
 def settings_for(var: Path, **more: str) -> dict[str, str]:
