@@ -123,6 +123,7 @@ class Instance:
 
     async def run(self, stop: asyncio.Event) -> None:
         self._ready_file.unlink(missing_ok=True)
+        self._settings.heartbeat_file.unlink(missing_ok=True)
         check_ports(self._settings)
         began = time.monotonic()
         print(f"Denwaban starts in {self._settings.var} ...", flush=True)

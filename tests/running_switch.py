@@ -6,11 +6,12 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -188,8 +189,24 @@ class RunningSwitch:
         return f"http://127.0.0.1:{self.environment['DENWABAN_API_PORT']}"
 
     def is_ready(self) -> bool:
+        """Every part says so, and the control plane that says it is the one that runs now."""
         parts = self.parts()
-        return bool(parts) and all(part["ready"] for part in parts.values())
+        try:
+            alive = self.pid("controller") == self.figures()["pid"] and self.pid("asterisk") > 0
+        except (OSError, TypeError, ValueError):
+            return False
+        return alive and bool(parts) and all(part["ready"] for part in parts.values())
+
+    def figures(self) -> dict[str, int]:
+        """The figures the control plane reports of itself every second (SQLite only)."""
+        if not (self.var / "denwaban.db").exists():
+            return {"pid": self.pid("controller")}
+        with closing(sqlite3.connect(self.var / "denwaban.db")) as database:
+            (details,) = database.execute(
+                "SELECT details FROM part_reports WHERE part LIKE '%.pbx'"
+            ).fetchone()
+        told: dict[str, int] = json.loads(details)
+        return told
 
     def wait_ready(self, limit_s: float = START_LIMIT_S) -> None:
         until(self.is_ready, limit_s, "the instance is ready")

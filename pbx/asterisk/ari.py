@@ -149,6 +149,7 @@ class AriSession:
                 if answer is not None and not answer.done():
                     answer.set_result(event)
             else:
+                print("EV", event, flush=True)
                 on_event(event)
 
     def _fail_answers(self) -> None:

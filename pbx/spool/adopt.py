@@ -120,7 +120,8 @@ class Adoption:
             await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
             return
         if known.outcome_known or not files:
-            self._close(known, "message" if known.outcome_known else _result_of(slip))
+            if not known.outcome_known:
+                self._close(known, _result_of(slip))
             await asyncio.to_thread(tidy_spool, call_id, (*files, self._spool / f"{call_id}.slip"), None)
             return
         self._journal.note(call_id, "adopted", source=known.taken.source.value)
@@ -128,9 +129,13 @@ class Adoption:
         self._close(known, "message" if kept else "no_message")
 
     def _close(self, known: _Known, result: str) -> None:
+        call_id = known.taken.call_id
         if known.ended_at is None:
-            self._journal.note(known.taken.call_id, "ended", result=result)
-            self._journal.change_call(known.taken.call_id, ended_at=now(), result=result)
+            self._journal.note(call_id, "ended", result=result)
+            self._journal.change_call(call_id, ended_at=now(), result=result)
+        else:
+            # Whoever closed it did not know of the recording.
+            self._journal.change_call(call_id, result=result)
 
     async def _from_row(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
         async with self._database.session() as session:
