@@ -19,7 +19,6 @@ import aiohttp
 from launch.asterisk import NotSetUp, asterisk_command, find_asterisk, folders_of, write_configuration
 from launch.child import Child, last_lines
 from launch.release import release_callers
-from launch.seed import demo_file
 from settings import Settings, SettingsRefused, read_settings
 from settings.logs import log_to
 
@@ -108,7 +107,7 @@ class Instance:
         self._settings = settings
         self._ready_file = settings.var / "ready.json"
         self._ready = False
-        tool = find_asterisk(settings)
+        tool = find_asterisk()
         self._folders = folders_of(settings, tool)
         environment = dict(os.environ)
         logs = settings.var / "log"
@@ -124,6 +123,7 @@ class Instance:
 
     async def run(self, stop: asyncio.Event) -> None:
         self._ready_file.unlink(missing_ok=True)
+        self._settings.heartbeat_file.unlink(missing_ok=True)
         check_ports(self._settings)
         began = time.monotonic()
         print(f"Denwaban starts in {self._settings.var} ...", flush=True)
@@ -191,7 +191,7 @@ class Instance:
         if not self._ready:
             return
         settings = self._settings
-        demo: dict[str, Any] = json.loads(demo_file(settings).read_text()) if settings.embedded else {}
+        demo: dict[str, Any] = json.loads(settings.demo_file.read_text()) if settings.embedded else {}
         told = {
             "api": settings.api_url,
             "openapi": f"{settings.api_url}/openapi.json",
@@ -230,7 +230,7 @@ class Instance:
                 old.unlink(missing_ok=True)
 
     async def _logger_rotate(self) -> None:
-        command = [*find_asterisk(self._settings).command, "-C", str(self._folders.etc / "asterisk.conf")]
+        command = [*find_asterisk().command, "-C", str(self._folders.etc / "asterisk.conf")]
         process = await asyncio.create_subprocess_exec(
             *command, "-rx", "logger rotate", stdout=asyncio.subprocess.DEVNULL, start_new_session=True
         )

@@ -64,7 +64,7 @@ async def run(settings: Settings) -> None:
         )
     )
     provisioner = Provisioner(
-        database, ari, ami, settings.secret_key, lambda sha256: media.path(media_name(sha256)).with_suffix("")
+        settings, database, ari, ami, lambda sha256: media.path(media_name(sha256)).with_suffix("")
     )
 
     async def channel_ids() -> set[str]:
@@ -88,6 +88,7 @@ async def run(settings: Settings) -> None:
             journal.problem,
         ]
         figures = {
+            "pid": os.getpid(),
             "calls": len(runner.calls),
             "tasks": len(asyncio.all_tasks()),
             "notes_waiting": journal.waiting,
@@ -96,6 +97,7 @@ async def run(settings: Settings) -> None:
 
     async def keep_reporting() -> None:
         while True:
+            settings.heartbeat_file.touch()
             reason, figures = state()
             try:
                 async with asyncio.timeout(REPORT_S), database.session() as session:

@@ -20,6 +20,7 @@ from pbx.asterisk.ari import AriSession
 from pbx.dialplan import names
 from pbx.dialplan.render import device_objects
 from pbx.errors import AsteriskAway, AsteriskRefused
+from settings import Settings
 from store.arrivals import Arrival
 from store.database import Database
 from store.errors import SealBroken
@@ -56,9 +57,11 @@ def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) 
 class Provisioner:
     """Compares and writes, whenever the store changed and after every reconnection."""
 
-    def __init__(self, database: Database, ari: AriSession, ami: Ami, secret_key: str, sound: Sound) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, ari: AriSession, ami: Ami, sound: Sound
+    ) -> None:
+        self._settings, self._sound = settings, sound
         self._database, self._ari, self._ami = database, ari, ami
-        self._secret_key, self._sound = secret_key, sound
         self._told: int | None = None
         self.problem = "Asterisk was not told yet"
 
@@ -108,10 +111,11 @@ class Provisioner:
         told = await self._ami.read_family(DEVICE_FAMILY)
         for device in wanted.devices:
             try:
-                objects = device_objects(device.username, unseal(device.sealed_password, self._secret_key))
+                password = unseal(device.sealed_password, self._settings.secret_key)
             except SealBroken:
                 log.error("a device's password cannot be read", extra={"action": "seal_broken"})
                 continue
+            objects = device_objects(self._settings, device.username, password)
             mark = self._fingerprint(objects)
             if told.get(device.username) != mark:
                 for kind, fields in objects:
@@ -124,4 +128,4 @@ class Provisioner:
 
     def _fingerprint(self, objects: list[tuple[str, dict[str, str]]]) -> str:
         text = json.dumps(objects, sort_keys=True).encode()
-        return hmac.new(self._secret_key.encode(), text, hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._settings.secret_key.encode(), text, hashlib.sha256).hexdigest()[:32]

@@ -1,6 +1,5 @@
 """Wiring and running the API."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -14,10 +13,9 @@ from portal_api.openapi import document
 from portal_api.resources import accounts, calls, devices, messages, numbers, prompts, rules, tokens
 from portal_api.routing import PARTS, Parts, Route, bound
 from settings import SettingsRefused, read_settings
+from settings.logs import log_to
 from store.database import open_database
 from store.media import Media
-
-log = logging.getLogger("portal_api")
 
 LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
@@ -76,7 +74,7 @@ def main() -> None:
         settings = read_settings(os.environ, Path.cwd())
     except SettingsRefused as refused:
         sys.exit(str(refused))
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to(settings.var / "log", "api", settings.log_level)
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
     app = build_app(Parts(database, Media(settings.media), settings.node, settings.secret_key))
 

@@ -76,7 +76,8 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Runs when headers are about to leave, so that streamed answers have them too."""
-    response.headers["X-Request-Id"] = request[REQUEST_ID]
+    # aiohttp answers an unknown Expect header itself, before any middleware has run.
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
     response.headers["X-Content-Type-Options"] = "nosniff"
     # Phone numbers and voices belong in no shared cache; a browser may keep what it asks about again.
     response.headers.setdefault("Cache-Control", "private, no-cache")
@@ -86,7 +87,8 @@ async def _identity(request: web.Request) -> Identity:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     identity = None
     if scheme.lower() == "bearer" and secret.strip():
-        async with short_session(request.app[PARTS].database) as session:
+        parts = request.app[PARTS]
+        async with short_session(parts.database, parts.database_timeout_s) as session:
             identity = await identify(session, secret.strip())
     if identity is None:
         raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="denwaban"'})

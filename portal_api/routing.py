@@ -27,7 +27,6 @@ from store.tokens import Identity
 
 API = "/api/v1"
 BODY_TIMEOUT_S = 30.0
-DATABASE_TIMEOUT_S = 5.0
 ID = re.compile(r"[!-~]{1,64}")
 PATH_NAME = re.compile(r"\{(\w+)\}")
 
@@ -43,6 +42,7 @@ class Parts:
     media: Media
     node: str
     secret_key: str
+    database_timeout_s: float = 5.0
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -67,7 +67,7 @@ class Ask:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """A short transaction. A slow, locked or absent database is Problem `database_unavailable`."""
-        async with short_session(self.parts.database) as session:
+        async with short_session(self.parts.database, self.parts.database_timeout_s) as session:
             yield session
 
 
@@ -190,23 +190,24 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 
 
 @asynccontextmanager
-async def short_session(
-    database: Database, timeout_s: float = DATABASE_TIMEOUT_S
-) -> AsyncIterator[AsyncSession]:
+async def short_session(database: Database, timeout_s: float) -> AsyncIterator[AsyncSession]:
     """A transaction of at most `timeout_s`; Problem `database_unavailable` where that is not to be had."""
     try:
         async with asyncio.timeout(timeout_s), database.session() as session:
             yield session
-    except (OperationalError, InterfaceError, NoFreeConnection, TimeoutError, ConnectionError) as trouble:
-        raise _unavailable() from trouble
-    except DBAPIError as trouble:
-        if trouble.connection_invalidated:
-            raise _unavailable() from trouble
-        raise
+    except (DBAPIError, NoFreeConnection, TimeoutError, ConnectionError) as trouble:
+        if not _is_outage(trouble):
+            raise
+        raise Problem("database_unavailable", headers={"Retry-After": "2"}) from trouble
 
 
-def _unavailable() -> Problem:
-    return Problem("database_unavailable", headers={"Retry-After": "2"})
+def _is_outage(trouble: Exception) -> bool:
+    """Tell an absent, locked or slow database from a statement it does not like."""
+    if not isinstance(trouble, DBAPIError):
+        return True
+    # Without a statement it was the connecting, or the commit, that failed.
+    lost = trouble.connection_invalidated or trouble.statement is None
+    return lost or isinstance(trouble, OperationalError | InterfaceError)
 
 
 async def _arguments(route: Route, ask: Ask) -> dict[str, Any]:

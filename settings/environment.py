@@ -63,7 +63,6 @@ class Settings:
     database_url: str
     trunk_uri: str
     trunk_accept: tuple[str, ...]
-    asterisk: Path | None
     dialplan_extra: Path | None
     log_level: str
     ari_password: str
@@ -84,6 +83,16 @@ class Settings:
     def sounds(self) -> Path:
         """The switch's own sounds: `asterisk-conf/sounds/` of this checkout."""
         return Path(__file__).resolve().parent.parent / "asterisk-conf" / "sounds"
+
+    @property
+    def heartbeat_file(self) -> Path:
+        """Touched by the control plane every second while it works; needs neither database nor network."""
+        return self.var / "controller.alive"
+
+    @property
+    def demo_file(self) -> Path:
+        """The demo account's tokens, numbers and devices, embedded default only."""
+        return self.var / "demo.json"
 
     @property
     def media(self) -> Path:
@@ -171,7 +180,6 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         database_url=reader.parsed("DATABASE_URL", f"sqlite+aiosqlite:///{var}/denwaban.db", _database_url),
         trunk_uri=reader.parsed("TRUNK_URI", "sip:127.0.0.1:5080", _sip_uri),
         trunk_accept=accept,
-        asterisk=reader.parsed("ASTERISK", None, lambda raw: (folder / raw).resolve()),
         dialplan_extra=reader.parsed("DIALPLAN_EXTRA", None, _file),
         log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
         ari_password=given["ARI_PASSWORD"],

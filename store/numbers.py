@@ -4,7 +4,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from store import revisions
+from store import accounts, revisions
 from store.e164 import E164
 from store.errors import Conflict, NotFound, Unusable
 from store.models import NumberUse, PhoneNumber, RusurepoRule, RusurepoSetting
@@ -33,8 +33,12 @@ async def get_number(session: AsyncSession, account_id: str, number_id: str) -> 
 async def add_number(
     session: AsyncSession, account_id: str, e164: E164, use: NumberUse, display_name: str = ""
 ) -> PhoneNumber:
-    """Give the account a number, 留守レポ off. Raises Conflict `number_taken`."""
+    """Give the account a number, 留守レポ off.
+
+    Raises Conflict `number_taken`, Unusable for no such account.
+    """
     await revisions.bump(session)
+    await accounts.refuse_unknown(session, account_id)
     if await session.scalar(select(PhoneNumber.id).where(PhoneNumber.e164 == e164)):
         raise Conflict("number_taken")
     number = PhoneNumber(account_id=account_id, e164=e164, use=use, display_name=display_name)

@@ -205,6 +205,9 @@ class Call:
                     await finished
                 return self._played(over, Played.SKIPPED)
             failed = (await finished).get("state") == "failed"
+            if self.hangup_requested:
+                # Asterisk ends the playback first and tells of the channel's end a moment later.
+                raise HungUp("the caller hung up")
             return self._played(over, Played.FAILED if failed else Played.FINISHED)
         except (TimeoutError, AsteriskRefused):
             return self._played(over, Played.FAILED)

@@ -133,15 +133,19 @@ class Adoption:
         self._close(known, slip, "message" if kept else "no_message")
 
     def _close(self, known: _Known, slip: Slip | None, result: str) -> None:
-        """Close the call's record, unless somebody did; the slip knows best when it was."""
+        """Close the call's record; the slip knows best when it was."""
+        call_id = known.taken.call_id
         if known.ended_at is not None:
+            if known.outcome is None:
+                # Whoever closed it did not know of the recording, or of the slip.
+                self._journal.change_call(call_id, result=result)
             return
         ended_at = (slip and slip.ended_at) or now()
         columns: dict[str, object] = {"ended_at": ended_at, "result": result}
         if slip and slip.answered_at:
             columns["answered_at"] = slip.answered_at
-        self._journal.note(known.taken.call_id, "ended", result=result)
-        self._journal.change_call(known.taken.call_id, **columns)
+        self._journal.note(call_id, "ended", result=result)
+        self._journal.change_call(call_id, **columns)
 
     async def _from_row(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
         async with self._database.session() as session:
