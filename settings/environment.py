@@ -214,9 +214,9 @@ def _with_kept_secrets(settings: Settings) -> Settings:
             os.fsync(file.fileno())
         draft.rename(path)
     try:
-        kept = json.loads(path.read_text())
-        assert all(isinstance(kept[name], str) for name in names)
-    except (ValueError, KeyError, TypeError, AssertionError):
+        read = json.loads(path.read_text())
+        kept = {name: str(read[name]) for name in names}
+    except (ValueError, KeyError, TypeError):
         raise SettingsRefused([f"{path} is damaged: put back its copy, or set all secrets"]) from None
     return replace(
         settings,
@@ -270,12 +270,9 @@ def _clashes(settings: Settings) -> list[str]:
         if port is not None:
             tcp.setdefault(port, []).append(f"DENWABAN_{name}")
     found = [f"{' and '.join(names)} are both {port}" for port, names in tcp.items() if len(names) > 1]
-    rtp, udptl, sip = settings.rtp_ports, settings.udptl_ports, settings.sip_port
+    rtp, udptl = settings.rtp_ports, settings.udptl_ports
     if rtp.first <= udptl.last and udptl.first <= rtp.last:
         found.append("DENWABAN_RTP_PORTS and DENWABAN_UDPTL_PORTS overlap")
-    for name, ports_ in (("RTP", rtp), ("UDPTL", udptl)):
-        if ports_.first <= sip <= ports_.last:
-            found.append(f"DENWABAN_SIP_PORT={sip} lies within DENWABAN_{name}_PORTS")
     return found
 
 
