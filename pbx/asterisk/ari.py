@@ -106,6 +106,10 @@ class AriSession:
                     await self._connection(http, on_connected, on_event)
                 except (aiohttp.ClientError, AsteriskAway, AsteriskRefused, OSError, TimeoutError) as problem:
                     self._away(f"{type(problem).__name__}: {problem}")
+                except Exception as mistake:
+                    # Without this session no call is taken: it outlives every mistake of ours.
+                    log.exception("the ARI session failed", extra={"action": "ari_failed"})
+                    self._away(f"{type(mistake).__name__}: {mistake}")
                 await asyncio.sleep(0.2)
 
     def _away(self, problem: str) -> None:
@@ -123,13 +127,13 @@ class AriSession:
         async with asyncio.timeout(COMMAND_LIMIT_S):
             socket = await http.ws_connect(url, heartbeat=HEARTBEAT_S, max_msg_size=0, autoclose=True)
         reader = asyncio.create_task(self._read(socket, on_event), name="ari reader")
+        synchronising: asyncio.Future[None] | None = None
         try:
             self._socket = socket
             await self._ask_http("PUT", f"/applications/{APPLICATION}/eventFilter", json=_filter())
             synchronising = asyncio.ensure_future(on_connected())
             await asyncio.wait({reader, synchronising}, return_when=asyncio.FIRST_COMPLETED)
             if not synchronising.done():
-                synchronising.cancel()
                 raise AsteriskAway("the websocket closed during synchronisation")
             synchronising.result()
             self._connected.set()
@@ -138,8 +142,10 @@ class AriSession:
         finally:
             self._connected.clear()
             self._socket = None
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            working = [task for task in (reader, synchronising) if task is not None]
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
             self._fail_answers()
             await socket.close()
         raise AsteriskAway("the websocket was closed")
@@ -154,12 +160,18 @@ class AriSession:
                 if answer is not None and not answer.done():
                     answer.set_result(event)
             else:
-                on_event(event)
+                try:
+                    on_event(event)
+                except Exception:
+                    # One event we cannot take must not cost the calls of all others.
+                    log.exception("an event was not understood", extra={"action": "event_failed"})
 
     def _fail_answers(self) -> None:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(AsteriskAway("the websocket was closed"))
+                # Whoever asked may have failed already, and will not look.
+                answer.exception()
         self._answers.clear()
 
     # ---- the two ways of asking ------------------------------------------------------------------
