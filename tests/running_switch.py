@@ -192,7 +192,9 @@ class RunningSwitch:
         """Every part says so, and the control plane that says it is the one that runs now."""
         parts = self.parts()
         try:
-            alive = self.pid("controller") == self.figures()["pid"] and self.pid("asterisk") > 0
+            alive = self.pid("controller") == self.figures()["pid"] and all(
+                Path(f"/proc/{self.pid(part)}").exists() for part in ("asterisk", "controller", "api")
+            )
         except (OSError, TypeError, ValueError):
             return False
         return alive and bool(parts) and all(part["ready"] for part in parts.values())

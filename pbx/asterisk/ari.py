@@ -28,6 +28,8 @@ COMMAND_LIMIT_S = 5.0
 HEARTBEAT_S = 2.0
 """A websocket that was cut without being closed is noticed after 1.5 times this."""
 
+RETRY_S = 0.1
+
 WANTED_EVENTS = (
     "StasisStart",
     "StasisEnd",
@@ -97,11 +99,11 @@ class AriSession:
 
         Events that arrive while `on_connected` works are handed on at once: nothing is missed between.
         """
-        async with aiohttp.ClientSession(
-            headers=self._headers, connector=aiohttp.TCPConnector(limit=400)
-        ) as http:
-            self._http = http
-            while True:
+        while True:
+            # New connections each time: those kept from before may be as dead as the websocket was.
+            connector = aiohttp.TCPConnector(limit=400)
+            async with aiohttp.ClientSession(headers=self._headers, connector=connector) as http:
+                self._http = http
                 try:
                     await self._connection(http, on_connected, on_event)
                 except (aiohttp.ClientError, AsteriskAway, AsteriskRefused, OSError, TimeoutError) as problem:
@@ -110,7 +112,7 @@ class AriSession:
                     # Without this session no call is taken: it outlives every mistake of ours.
                     log.exception("the ARI session failed", extra={"action": "ari_failed"})
                     self._away(f"{type(mistake).__name__}: {mistake}")
-                await asyncio.sleep(0.2)
+            await asyncio.sleep(RETRY_S)
 
     def _away(self, problem: str) -> None:
         if problem != self.last_problem:
@@ -125,7 +127,13 @@ class AriSession:
     ) -> None:
         url = f"{self._base}/events?app={APPLICATION}&subscribeAll=false"
         async with asyncio.timeout(COMMAND_LIMIT_S):
-            socket = await http.ws_connect(url, heartbeat=HEARTBEAT_S, max_msg_size=0, autoclose=True)
+            socket = await http.ws_connect(
+                url,
+                heartbeat=HEARTBEAT_S,
+                max_msg_size=0,
+                # A peer that does not answer is not waited for when it is left.
+                timeout=aiohttp.ClientWSTimeout(ws_close=0.1),
+            )
         reader = asyncio.create_task(self._read(socket, on_event), name="ari reader")
         synchronising: asyncio.Future[None] | None = None
         try:

@@ -46,8 +46,8 @@ such an end: the event's `silence_duration` counts every pause but the last."""
 
 CAUSE_NORMAL = 16
 CAUSE_UNKNOWN_NUMBER = 1
-CAUSE_UNFIT = 58
-"""Q.850: bearer capability not available."""
+CAUSE_UNFIT = 20
+"""Q.850: subscriber absent, which a SIP caller gets as 480."""
 
 
 class Journal(Protocol):
