@@ -86,6 +86,18 @@ async def test_a_hash_while_nobody_listens_ends_the_message(
 
 
 @in_virtual_time
+async def test_a_recording_that_began_and_ended_while_its_answer_was_lost(
+    exchange: Exchange, caller: ScriptedCaller
+) -> None:
+    caller.presses("#", 5, "recording").cut_at_command(3, heard=True, for_s=20)
+    assert await exchange.take() == "message"
+    assert_one_whole_message(exchange, 5)
+    assert exchange.journal.messages[0]["ended_by"] is EndedBy.HASH
+    assert caller.ended_at is not None
+    assert caller.ended_at < 32
+
+
+@in_virtual_time
 async def test_a_hang_up_while_nobody_listens_keeps_the_message(
     exchange: Exchange, caller: ScriptedCaller
 ) -> None:
