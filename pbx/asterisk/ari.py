@@ -108,6 +108,10 @@ class AriSession:
                     await self._connection(http, on_connected, on_event)
                 except (aiohttp.ClientError, AsteriskAway, AsteriskRefused, OSError, TimeoutError) as problem:
                     self._away(f"{type(problem).__name__}: {problem}")
+                except Exception as mistake:
+                    # Without this session no call is taken: it outlives every mistake of ours.
+                    log.exception("the ARI session failed", extra={"action": "ari_failed"})
+                    self._away(f"{type(mistake).__name__}: {mistake}")
             await asyncio.sleep(RETRY_S)
 
     def _away(self, problem: str) -> None:
@@ -131,13 +135,13 @@ class AriSession:
                 timeout=aiohttp.ClientWSTimeout(ws_close=0.1),
             )
         reader = asyncio.create_task(self._read(socket, on_event), name="ari reader")
+        synchronising: asyncio.Future[None] | None = None
         try:
             self._socket = socket
             await self._ask_http("PUT", f"/applications/{APPLICATION}/eventFilter", json=_filter())
             synchronising = asyncio.ensure_future(on_connected())
             await asyncio.wait({reader, synchronising}, return_when=asyncio.FIRST_COMPLETED)
             if not synchronising.done():
-                synchronising.cancel()
                 raise AsteriskAway("the websocket closed during synchronisation")
             synchronising.result()
             self._connected.set()
@@ -146,8 +150,10 @@ class AriSession:
         finally:
             self._connected.clear()
             self._socket = None
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            working = [task for task in (reader, synchronising) if task is not None]
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
             self._fail_answers()
             await socket.close()
         raise AsteriskAway("the websocket was closed")
@@ -162,12 +168,18 @@ class AriSession:
                 if answer is not None and not answer.done():
                     answer.set_result(event)
             else:
-                on_event(event)
+                try:
+                    on_event(event)
+                except Exception:
+                    # One event we cannot take must not cost the calls of all others.
+                    log.exception("an event was not understood", extra={"action": "event_failed"})
 
     def _fail_answers(self) -> None:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(AsteriskAway("the websocket was closed"))
+                # Whoever asked may have failed already, and will not look.
+                answer.exception()
         self._answers.clear()
 
     # ---- the two ways of asking ------------------------------------------------------------------

@@ -128,8 +128,9 @@ class Adoption:
             every = (*files, self._spool / f"{call_id}.slip")
             await asyncio.to_thread(tidy_spool, call_id, every, unreadable)
             return
-        self._journal.note(call_id, "adopted", source=known.taken.source.value)
         kept = await keep_recording(known.taken, self._media, self._journal, self._supervisor)
+        # Noted once it is done: on a full disk it is tried every few seconds.
+        self._journal.note(call_id, "adopted", source=known.taken.source.value)
         self._close(known, slip, "message" if kept else "no_message")
 
     def _close(self, known: _Known, slip: Slip | None, result: str) -> None:
