@@ -10,6 +10,7 @@ at what was done before: the journal of its earlier life and what Asterisk is st
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -115,6 +116,8 @@ class Call:
         match event["type"]:
             case "PlaybackFinished":
                 self._settle(f"playback:{event['playback']['id']}", event["playback"])
+                # A digit belongs to what went on when it was pressed.
+                self._digits.clear()
             case "RecordingFinished" | "RecordingFailed":
                 self._settle(f"recording:{event['recording']['name']}", event["recording"])
             case "ChannelDtmfReceived":
@@ -162,15 +165,16 @@ class Call:
     def _expect(self, key: str) -> "asyncio.Future[Json]":
         if self._gone:
             raise HungUp("the channel is gone")
-        waiting: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
-        self._expected[key] = waiting
-        return waiting
+        if key not in self._expected:
+            waiting: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+            # A script that ended early waits for it no more.
+            waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._expected[key] = waiting
+        return self._expected[key]
 
     def _forget(self, key: str) -> None:
         self._asked.discard(key)
-        waiting = self._expected.pop(key, None)
-        if waiting is not None and waiting.done() and not waiting.cancelled():
-            waiting.exception()
+        self._expected.pop(key, None)
 
     # ---- verbs -----------------------------------------------------------------------------------
 
@@ -187,52 +191,75 @@ class Call:
         `step` names this place in the script and stands in the journal. A sound that cannot be played is
         no error: Played.FAILED. Raises HungUp.
         """
-        playback = f"{self.id}.{step}"
-        key = f"playback:{playback}"
-        over = f"{step}_ended"
-        if over in self.past:
-            how = self.past[over].details.get("how")
-            return Played.SKIPPED if how == Played.SKIPPED else Played.EARLIER
+        await self.queue_prompt(step, *sounds)
+        return await self.heard_out(step, skip_on)
+
+    async def queue_prompt(self, step: str, *sounds: Path) -> None:
+        """Have `sounds` played after all that was queued before. Raises HungUp."""
+        if f"{step}_ended" in self.past:
+            return
+        playback, key = self._playback(step)
         finished = self._expect(key)
-        self._digits.clear()
         try:
-            if not await self._begin_playing(key, playback, f"{step}_started", sounds):
-                return self._played(over, Played.EARLIER)
-            await self._until(finished, skip_on, LONGEST_PROMPT_S)
+            if not await self._still(self.ari.playback_exists, playback):
+                if f"{step}_queued" in self.past:
+                    finished.set_result({"state": Played.EARLIER})
+                    return
+                media = ",".join(f"sound:{sound}" for sound in sounds)
+                await self._surely(
+                    lambda: self.ari.play(self.id, playback, media),
+                    lambda: self.ari.playback_exists(playback),
+                )
+                self.journal.note(self.id, f"{step}_queued")
+            self._asked.add(key)
+        except AsteriskRefused:
             if not finished.done():
+                finished.set_result({"state": Played.FAILED})
+
+    async def heard_out(self, step: str, skip_on: str = "") -> Played:
+        """Wait for a queued prompt to end, and end it where the caller presses `skip_on`. Raises HungUp."""
+        if f"{step}_ended" in self.past:
+            return Played.EARLIER
+        playback, key = self._playback(step)
+        finished = self._expect(key)
+        try:
+            await self._until(finished, skip_on, LONGEST_PROMPT_S)
+            skipped = not finished.done()
+            if skipped:
                 await self._surely(lambda: self.ari.stop_playback(playback))
                 async with asyncio.timeout(STOP_S):
                     await finished
-                return self._played(over, Played.SKIPPED)
-            failed = (await finished).get("state") == "failed"
+            state = (await finished).get("state")
             if self.hangup_requested:
                 # Asterisk ends the playback first and tells of the channel's end a moment later.
                 raise HungUp("the caller hung up")
-            return self._played(over, Played.FAILED if failed else Played.FINISHED)
+            return self._played(step, _how(state, skipped))
         except (TimeoutError, AsteriskRefused):
-            return self._played(over, Played.FAILED)
+            return self._played(step, Played.FAILED)
         finally:
             self._forget(key)
 
-    async def _begin_playing(self, key: str, playback: str, began: str, sounds: tuple[Path, ...]) -> bool:
-        """False when a controller that is no more has played it."""
-        if not await self._still(self.ari.playback_exists, playback):
-            if began in self.past:
-                return False
-            media = ",".join(f"sound:{sound}" for sound in sounds)
-            await self._surely(
-                lambda: self.ari.play(self.id, playback, media), lambda: self.ari.playback_exists(playback)
-            )
-            self.journal.note(self.id, began)
-        self._asked.add(key)
-        return True
+    def _playback(self, step: str) -> tuple[str, str]:
+        """Our id of a step's playback, and the key under which its end is expected."""
+        playback = f"{self.id}.{step}"
+        return playback, f"playback:{playback}"
 
-    def _played(self, event: str, how: Played) -> Played:
-        self.journal.note(self.id, event, how=how.value)
+    def _played(self, step: str, how: Played) -> Played:
+        self.journal.note(self.id, f"{step}_ended", how=how.value)
         return how
 
-    async def record(self, limit_s: float) -> Recording:
-        """Record the caller until `#`, `limit_s`, hang-up or a long silence.
+    async def queue_recording(self) -> None:
+        """Have the caller recorded after all that was queued before, whatever becomes of us meanwhile.
+
+        Raises HungUp.
+        """
+        if "recording_ended" not in self.past:
+            self._expect(f"recording:{self.id}")
+            with suppress(AsteriskRefused):
+                await self._begin_recording(self.id)
+
+    async def recorded(self, limit_s: float) -> Recording:
+        """Wait for the queued recording's end: `#`, `limit_s`, hang-up or a long silence.
 
         Asterisk ends a recording after four seconds without any packet, as on trunks that send nothing
         while the caller is silent; then the next file takes up where it stopped. Raises HungUp only where
@@ -242,14 +269,18 @@ class Call:
             return self._recorded_earlier(self.past["recording_ended"])
         began = self._recording_began()
         deadline = _clock() + limit_s - (now() - began).total_seconds()
+        if "recording_started" not in self.past:
+            self.journal.note(self.id, "recording_started")
         files: list[Path] = []
         ended_by: EndedBy | None = None
         barren = 0
-        self._digits.clear()
         while ended_by is None:
             name, following = self._file_name(len(files) + 1), self._file_name(len(files) + 2)
             files.append(self._file(name))
             since = _clock() if files[1:] else deadline - limit_s
+            if files[1:] and HASH in self._digits:
+                ended_by = EndedBy.HASH
+                break
             ended_by = await self._record_one(name, following, since, deadline)
             if ended_by is None:
                 barren = 0 if _holds_a_voice(files[-1]) else barren + 1
@@ -283,11 +314,9 @@ class Call:
     async def _record_one(self, name: str, following: str, since: float, deadline: float) -> EndedBy | None:
         """One file; None when Asterisk stopped only because no packets came."""
         key = f"recording:{name}"
-        if HASH in self._digits:
-            return EndedBy.HASH
         try:
             finished = self._expect(key)
-            if not await self._begin_recording(key, name):
+            if key not in self._asked and not await self._begin_recording(name):
                 return self._why_unseen(following, deadline)
             await self._until(finished, HASH, max(_seconds_left(deadline), 0))
             if not finished.done() and HASH in self._digits:
@@ -309,9 +338,9 @@ class Call:
         finally:
             self._forget(key)
 
-    async def _begin_recording(self, key: str, name: str) -> bool:
+    async def _begin_recording(self, name: str) -> bool:
         """False when it began and ended while nobody was looking."""
-        path = self._file(name)
+        path, key = self._file(name), f"recording:{name}"
 
         async def was_heard() -> bool:
             return path.exists() or await self.ari.recording_exists(name)
@@ -323,7 +352,7 @@ class Call:
             asked_again = await self._surely(
                 lambda: self.ari.record(self.id, name, MESSAGE_BACKSTOP_S, SILENCE_S), was_heard
             )
-            self.journal.note(self.id, "recording_started", file=path.name)
+            self.journal.note(self.id, "recording_queued", file=path.name)
         self._asked.add(key)
         if asked_again:
             await self._patiently(self.catch_up)
@@ -413,6 +442,13 @@ class Call:
 
         await self._patiently(once)
         return tries > 1
+
+
+def _how(state: object, skipped: bool) -> Played:
+    """How a prompt went, from what Asterisk says of its end."""
+    if state in {Played.FAILED, Played.EARLIER}:
+        return Played(str(state))
+    return Played.SKIPPED if skipped else Played.FINISHED
 
 
 def _clock() -> float:

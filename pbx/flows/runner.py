@@ -251,7 +251,7 @@ class Runner:
         """Let the dialplan do it, as it does while we are away. A recording that runs is awaited first."""
         try:
             if call.recording is None and (call.spool / f"{call.id}.wav").exists():
-                await call.record(MESSAGE_S)
+                await call.recorded(MESSAGE_S)
             await call.hand_to_dialplan(CONTEXT_AWAY)
             return Outcome.HANDED_OVER
         except HungUp:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pbx.asterisk.call import HASH, Call, Played, Recording
+from pbx.asterisk.call import HASH, Call, Recording
 from pbx.errors import PbxError
 from pbx.routing.limits import MESSAGE_S
 
@@ -30,10 +30,13 @@ async def rusurepo(call: Call, greeting: Greeting, keep: KeepMessage) -> bool:
     recording; from then on the message counts, not the caller.
     """
     await call.answer()
-    played = await call.play("start_prompt", greeting.start, greeting.tone, skip_on=HASH)
-    if played is Played.SKIPPED:
-        await call.play("tone", greeting.tone)
-    recording = await call.record(limit_s=MESSAGE_S)
+    # Asterisk goes from one to the next by itself: even if we die now, the caller is recorded.
+    await call.queue_prompt("start_prompt", greeting.start)
+    await call.queue_prompt("tone", greeting.tone)
+    await call.queue_recording()
+    await call.heard_out("start_prompt", skip_on=HASH)
+    await call.heard_out("tone", skip_on=HASH)
+    recording = await call.recorded(limit_s=MESSAGE_S)
     async with asyncio.TaskGroup() as both:
         both.create_task(_say_good_bye(call, greeting.end))
         kept = both.create_task(keep(call, recording), name="keep")
