@@ -151,6 +151,8 @@ class Call:
                 continue
             if not await self._goes_on(key) and not waiting.done():
                 waiting.set_result({"state": "done", "unheard": True})
+                if key.startswith("playback:"):
+                    self._digits.clear()
 
     async def _goes_on(self, key: str) -> bool:
         kind, _, name = key.partition(":")
@@ -203,7 +205,8 @@ class Call:
         try:
             if not await self._still(self.ari.playback_exists, playback):
                 if f"{step}_queued" in self.past:
-                    finished.set_result({"state": Played.EARLIER})
+                    if not finished.done():
+                        finished.set_result({"state": Played.EARLIER})
                     return
                 media = ",".join(f"sound:{sound}" for sound in sounds)
                 await self._surely(
@@ -235,6 +238,7 @@ class Call:
                 raise HungUp("the caller hung up")
             return self._played(step, _how(state, skipped))
         except (TimeoutError, AsteriskRefused):
+            self._digits.clear()
             return self._played(step, Played.FAILED)
         finally:
             self._forget(key)
@@ -300,10 +304,11 @@ class Call:
         return self.recording
 
     def _recording_began(self) -> datetime:
-        """When the first file was begun. Where the journal does not tell, the file's length does."""
+        """When the first file was begun. Where the journal does not tell, the file's length does: it may
+        have been begun while the connection was lost."""
         if "recording_started" in self.past:
             return self.past["recording_started"].at
-        return now() - timedelta(seconds=_length_s(self._file(self.id)) if self.past else 0)
+        return now() - timedelta(seconds=_length_s(self._file(self.id)))
 
     def _file_name(self, number: int) -> str:
         return self.id if number == 1 else f"{self.id}-{number}"

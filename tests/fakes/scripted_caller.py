@@ -264,6 +264,12 @@ class ScriptedCaller:
             limits.append((self.disk_bytes / 16000, False))
         return min(limits)
 
+    def _write_on(self) -> None:
+        """The file of a recording grows as it goes on."""
+        doing = self._now_doing
+        if doing is not None and doing.kind == "recording" and self.disk_bytes is None:
+            self._file(doing.name).write_bytes(_unfinished(self._audio(doing.began)))
+
     def _stop_doing(self) -> _Activity:
         doing = self._now_doing
         assert doing is not None
@@ -344,6 +350,7 @@ class ScriptedCaller:
     async def _ask(self, command: str, do: Callable[[], T]) -> T:
         if not self._up:
             raise AsteriskAway("not connected")
+        self._write_on()
         self.commands.append(command)
         heard, for_s = self._cuts.get(len(self.commands), (True, 0.0))
         await asyncio.sleep(ANSWER_S / self.pace)

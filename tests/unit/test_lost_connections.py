@@ -42,10 +42,10 @@ def assert_one_whole_message(exchange: Exchange, seconds: float, abs: float = 0.
     assert exchange.spool == []
 
 
-# Of the commands 1 to 5 (answer, play, record, play, hang up) each is the one that is lost.
+# Of the commands 1 to 6 (answer, play, play, record, play, hang up) each is the one that is lost.
 @pytest.mark.parametrize("for_s", [0.1, 3.0, 20.0])
 @pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
-@pytest.mark.parametrize("command", range(1, 6))
+@pytest.mark.parametrize("command", range(1, 7))
 @in_virtual_time
 async def test_the_connection_is_lost_with_every_command(
     exchange: Exchange, caller: ScriptedCaller, command: int, heard: bool, for_s: float
@@ -56,9 +56,9 @@ async def test_the_connection_is_lost_with_every_command(
     assert_one_whole_message(exchange, 30, abs=0.3)
     assert caller.recorded == [CALL_ID]
     # A prompt that was heard and over before we were back Asterisk does not know any more.
-    forgotten = heard and command in (2, 4) and for_s > 2.0
-    assert sorted(set(caller.heard)) == ["end_prompt", "start_prompt"]
-    assert len(caller.heard) == 2 or forgotten
+    forgotten = heard and command in (2, 3, 5) and for_s > 2.0
+    assert sorted(set(caller.heard)) == ["end_prompt", "start_prompt", "tone"]
+    assert len(caller.heard) == 3 or forgotten
 
 
 @pytest.mark.parametrize("since", ["start_prompt", "recording", "end_prompt"])
@@ -71,7 +71,7 @@ async def test_the_connection_is_lost_while_waiting(
     caller.presses("#", 30, "recording").loses_connection(at, for_s, since)
     assert await exchange.take() == "message"
     assert_one_whole_message(exchange, 30)
-    assert caller.heard == ["start_prompt", "end_prompt"]
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
     assert exchange.journal.messages[0]["ended_by"] is EndedBy.HASH
 
 
@@ -89,7 +89,7 @@ async def test_a_hash_while_nobody_listens_ends_the_message(
 async def test_a_recording_that_began_and_ended_while_its_answer_was_lost(
     exchange: Exchange, caller: ScriptedCaller
 ) -> None:
-    caller.presses("#", 5, "recording").cut_at_command(3, heard=True, for_s=20)
+    caller.presses("#", 5, "recording").cut_at_command(4, heard=True, for_s=20)
     assert await exchange.take() == "message"
     assert_one_whole_message(exchange, 5)
     assert exchange.journal.messages[0]["ended_by"] is EndedBy.HASH
@@ -116,13 +116,36 @@ async def test_the_limit_passes_while_nobody_listens(exchange: Exchange, caller:
 
 
 @in_virtual_time
+async def test_a_connection_lost_in_the_tone_does_not_lengthen_the_message(
+    exchange: Exchange, caller: ScriptedCaller
+) -> None:
+    """The recording began while nobody was looking; fifty seconds are counted from then."""
+    caller.loses_connection(0.1, 20, "tone")
+    assert await exchange.take() == "message"
+    assert_one_whole_message(exchange, 50, abs=0.1)
+    assert exchange.journal.messages[0]["ended_by"] is EndedBy.LIMIT
+
+
+@in_virtual_time
+async def test_a_hash_that_skipped_the_prompt_does_not_end_the_message_after_a_lost_connection(
+    exchange: Exchange, caller: ScriptedCaller
+) -> None:
+    # The fifth command stops the prompt; that it stopped nobody hears.
+    caller.presses("#", 1, "start_prompt").cut_at_command(5, heard=True, for_s=0.2)
+    caller.presses("#", 9, "recording")
+    assert await exchange.take() == "message"
+    assert_one_whole_message(exchange, 9)
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
+
+
+@in_virtual_time
 async def test_the_connection_flaps(exchange: Exchange, caller: ScriptedCaller) -> None:
     for command in range(1, 12):
         caller.cut_at_command(command, heard=False, for_s=0.3)
     caller.presses("#", 10, "recording")
     assert await exchange.take() == "message"
     assert_one_whole_message(exchange, 10)
-    assert caller.heard == ["start_prompt", "end_prompt"]
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
 
 
 @in_virtual_time
@@ -143,7 +166,9 @@ DEATHS = [
     ("start_prompt", 0.01),
     ("start_prompt", 2.0),
     ("start_prompt", 4.5),
-    ("start_prompt", 5.499),
+    ("start_prompt", 4.999),
+    ("tone", 0.0),
+    ("tone", 0.3),
     ("recording", 0.0),
     ("recording", 0.01),
     ("recording", 10.0),
@@ -166,7 +191,7 @@ async def test_the_control_plane_dies_at_every_step(
     assert exchange.lives == 2
     assert_one_whole_message(exchange, 30, abs=0.1)
     assert caller.recorded == [CALL_ID]
-    assert caller.heard == ["start_prompt", "end_prompt"]
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
     assert exchange.journal.messages[0]["ended_by"] is EndedBy.HASH
 
 

@@ -213,7 +213,7 @@ async def test_a_channel_is_started_once_though_event_and_list_name_it(
     assert len(exchange.runner.calls) == 1
     assert await exchange.take() == "message"
     assert exchange.journal.events.count("arrived") == 1
-    assert caller.heard == ["start_prompt", "end_prompt"]
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
 
 
 @in_virtual_time

@@ -18,12 +18,15 @@ WHOLE_STORY = [
     "arrived",
     "rule_consulted",
     "answered",
-    "start_prompt_started",
+    "start_prompt_queued",
+    "tone_queued",
+    "recording_queued",
     "start_prompt_ended",
+    "tone_ended",
     "recording_started",
     "recording_ended",
     "message_kept",
-    "end_prompt_started",
+    "end_prompt_queued",
     "end_prompt_ended",
     "ended",
 ]
@@ -83,7 +86,7 @@ async def test_a_call_from_beginning_to_end(exchange: Exchange, caller: Scripted
     assert_one_message(exchange, EndedBy.HASH, 12)
     assert_told(exchange, WHOLE_STORY)
     assert_tidy(exchange)
-    assert caller.heard == ["start_prompt", "end_prompt"]
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
     row = exchange.journal.calls[CALL_ID]
     assert row["started_at"] < row["answered_at"] < row["ended_at"]
     assert exchange.journal.entry("rule_consulted").details["decision"] == "take_message"
@@ -94,7 +97,7 @@ async def test_fifty_seconds_are_fifty_seconds(exchange: Exchange, caller: Scrip
     assert await exchange.take() == "message"
     assert_one_message(exchange, EndedBy.LIMIT, 50.0, abs=0.02)
     assert_told(exchange, WHOLE_STORY)
-    assert caller.heard == ["start_prompt", "end_prompt"]
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
 
 
 Script = Callable[[ScriptedCaller], ScriptedCaller]
@@ -139,7 +142,7 @@ async def test_a_refused_recording_is_an_error_and_the_caller_is_thanked(
     assert exchange.journal.entry("recording_ended").details["ended_by"] == "error"
     assert "recording_failed" in exchange.journal.events
     assert exchange.outcome is MessageOutcome.NOTHING_SAID
-    assert caller.heard == ["start_prompt", "end_prompt"]
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
     assert_tidy(exchange)
 
 
@@ -155,7 +158,7 @@ async def test_hash_skips_the_start_prompt_and_does_not_end_the_recording(
     assert_one_message(exchange, EndedBy.HASH, 4)
     assert exchange.journal.entry("start_prompt_ended").details == {"how": "skipped"}
     assert caller.heard == ["start_prompt", "tone", "end_prompt"]
-    began = exchange.journal.entry("recording_started").at - exchange.journal.entry("start_prompt_started").at
+    began = exchange.journal.entry("recording_started").at - exchange.journal.entry("start_prompt_queued").at
     assert began.total_seconds() == pytest.approx(1.5 + TONE_S, abs=0.05)
 
 
@@ -235,7 +238,9 @@ async def test_gaps_do_not_stretch_the_limit(exchange: Exchange, caller: Scripte
     assert len(caller.recorded) == 3
     assert_one_message(exchange, EndedBy.LIMIT, 39)
     lasted = exchange.journal.entry("recording_ended").at
-    assert (lasted - exchange.journal.entries[5].at).total_seconds() == pytest.approx(50, abs=0.05)
+    assert (lasted - exchange.journal.entry("recording_started").at).total_seconds() == pytest.approx(
+        50, abs=0.05
+    )
 
 
 @in_virtual_time
@@ -289,7 +294,7 @@ async def test_a_disk_without_any_room_ends_at_once(exchange: Exchange, caller: 
     caller.disk_bytes = 0
     assert await exchange.take() == "no_message"
     assert exchange.journal.entry("recording_ended").details == {"ended_by": "error", "files": 2}
-    assert caller.heard == ["start_prompt", "end_prompt"]
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
 
 
 @in_virtual_time
@@ -304,26 +309,30 @@ async def test_a_failing_media_folder_leaves_everything_in_the_spool(
     assert exchange.journal.messages == []
     assert exchange.spool == [f"{CALL_ID}.wav"]
     assert read_wav((caller.spool / f"{CALL_ID}.wav").read_bytes()).duration_s == pytest.approx(6, abs=0.05)
-    assert caller.heard == ["start_prompt", "end_prompt"]
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
 
 
 # ---- the caller goes, at every step ------------------------------------------------------------------
 
-TO_RECORDING = WHOLE_STORY[:5]
+QUEUED = WHOLE_STORY[:6]
+RECORDED = WHOLE_STORY[:10]
+KEPT = [*RECORDED, "message_kept"]
+OPTIONAL = {"start_prompt_ended", "tone_ended", "end_prompt_ended", "end_prompt_queued"}
+"""A caller who goes may cut these off."""
+
 HANGS_UP: list[tuple[str, float, str, str, list[str]]] = [
     ("before the answer", 0, "call", "hung_up", ["arrived", "rule_consulted", "ended"]),
     ("while it is answered", 0.001, "call", "hung_up", ["arrived", "rule_consulted", "ended"]),
-    ("start prompt begins", 0, "start_prompt", "hung_up", [*WHOLE_STORY[:4], "start_prompt_ended", "ended"]),
-    ("in the start prompt", 2.5, "start_prompt", "hung_up", [*TO_RECORDING, "ended"]),
-    ("in the tone", START_S + 0.2, "start_prompt", "hung_up", [*TO_RECORDING, "ended"]),
-    ("recording begins", 0, "recording", "no_message",
-     [*WHOLE_STORY[:7], "nothing_said", "ended"]),
-    ("nothing said yet", 0.5, "recording", "no_message", [*WHOLE_STORY[:7], "nothing_said", "ended"]),
-    ("1 s", 1.02, "recording", "message", [*WHOLE_STORY[:8], "ended"]),
-    ("20 s", 20, "recording", "message", [*WHOLE_STORY[:8], "ended"]),
-    ("just before the limit", 49.99, "recording", "message", [*WHOLE_STORY[:8], "ended"]),
-    ("in the end prompt", 1, "end_prompt", "message", WHOLE_STORY),
-    ("after the end prompt", 2.001, "end_prompt", "message", WHOLE_STORY),
+    ("start prompt begins", 0, "start_prompt", "hung_up", [*WHOLE_STORY[:4], "ended"]),
+    ("in the start prompt", 2.5, "start_prompt", "hung_up", [*QUEUED, "ended"]),
+    ("in the tone", 0.2, "tone", "hung_up", [*QUEUED, "ended"]),
+    ("recording begins", 0, "recording", "no_message", [*RECORDED, "nothing_said", "ended"]),
+    ("nothing said yet", 0.5, "recording", "no_message", [*RECORDED, "nothing_said", "ended"]),
+    ("1 s", 1.02, "recording", "message", [*KEPT, "ended"]),
+    ("20 s", 20, "recording", "message", [*KEPT, "ended"]),
+    ("just before the limit", 49.99, "recording", "message", [*KEPT, "ended"]),
+    ("in the end prompt", 1, "end_prompt", "message", [*KEPT, "ended"]),
+    ("after the end prompt", 2.001, "end_prompt", "message", [*KEPT, "ended"]),
 ]  # fmt: skip
 
 
@@ -344,9 +353,8 @@ async def test_the_caller_hangs_up_at_every_step(
     caller.dying_s = dying_s
     caller.hangs_up(at, since)
     assert await exchange.take() == result
-    optional = {"start_prompt_ended", "end_prompt_ended"}
-    assert [event for event in story(exchange) if event not in optional] == [
-        event for event in sorted(told, key=lambda event: event == "message_kept") if event not in optional
+    assert [event for event in story(exchange) if event not in OPTIONAL] == [
+        event for event in sorted(told, key=lambda event: event == "message_kept") if event not in OPTIONAL
     ]
     assert len(exchange.journal.messages) == (result == "message")
     assert caller.context == ""
