@@ -5,7 +5,7 @@ from tests.sip.call import Call, IncomingCall, OutgoingCall
 from tests.sip.caller import SipCaller
 from tests.sip.digest import Credentials
 from tests.sip.errors import CallEnded, Ending, Refused
-from tests.sip.listening import AUDIO, PACKET, Sound, silence_of, tone_of
+from tests.sip.listening import AUDIO, PACKET, Sound, keys, silence_of, tone_of
 
 __all__ = [
     "AUDIO",
@@ -19,6 +19,7 @@ __all__ = [
     "Refused",
     "SipCaller",
     "Sound",
+    "keys",
     "read_wav",
     "silence",
     "silence_of",

@@ -166,6 +166,11 @@ def tone_of(frequency_hz: float, share: float = 0.6, seconds: float = 0.1) -> Un
     return sounds
 
 
+def keys(digits: str) -> Until:
+    """The far end pressed these (RFC 4733)."""
+    return lambda heard, now: Sound(heard).digits() == digits
+
+
 def _signed(difference: int) -> int:
     """The distance between two packet numbers, which begin again after 65535."""
     return (difference + 0x8000 & 0xFFFF) - 0x8000

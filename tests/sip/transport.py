@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from tests.sip.message import Malformed, Request, Response, StreamParser, parse
 
@@ -110,8 +110,7 @@ class _Connection(asyncio.Protocol):
         return self._wire is None or self._wire.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._wire = transport
+        self._wire = cast(asyncio.Transport, transport)
         self._peer = transport.get_extra_info("peername")[:2]
         self._remember(self._peer, self)
 
