@@ -11,7 +11,7 @@ from tests.sip.dialog import Dialog
 from tests.sip.errors import CallEnded, Ending, Refused, Side
 from tests.sip.listening import HeardPacket, Sound, Until
 from tests.sip.media import Media
-from tests.sip.message import Address, Request, Response, new_tag, parse_address, respond
+from tests.sip.message import Address, Request, Response, acknowledge_refusal, new_tag, parse_address, respond
 from tests.sip.phone import Phone
 from tests.sip.rtp import digit_payloads
 from tests.sip.sdp import PCMA, PCMU, Audio, Direction, NoAudio, agree, parse_audio
@@ -152,7 +152,7 @@ class Call:
         _describe(request)
         response = await self._phone.transact(request, self._peer, GOOD_BYE_S)
         if response.status >= 300:
-            self._phone.acknowledge_refusal(request, response, self._peer)
+            self._phone.send(acknowledge_refusal(request, response), self._peer)
             raise Refused(response.status, response.reason)
         self._acknowledge(request.sequence)
 
@@ -234,7 +234,7 @@ class OutgoingCall(Call):
                 return
             if response.status < 300:
                 return await self._take_answer(invite, response)
-            acknowledge = partial(self._phone.acknowledge_refusal, invite, response, self._peer)
+            acknowledge = partial(self._phone.send, acknowledge_refusal(invite, response), self._peer)
             acknowledge()
             self._invite.on_repeated_final = acknowledge
             authorized = self._phone.authorize(invite, response)

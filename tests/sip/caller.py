@@ -207,13 +207,6 @@ class SipCaller:
         finally:
             transaction.stop()
 
-    def acknowledge_refusal(self, invite: Request, response: Response, peer: Peer) -> None:
-        kept = ("via", "max-forwards", "route", "from", "call-id")
-        headers = Headers([item for item in invite.headers.items if item[0].lower() in kept])
-        headers.add("To", response.headers.get("To"))
-        headers.add("CSeq", f"{invite.sequence} ACK")
-        self.send(Request(headers, b"", "ACK", invite.uri), peer)
-
     def authorize(self, request: Request, response: Response) -> Request | None:
         names = CHALLENGES.get(response.status)
         if names is None or self._credentials is None or request.headers.get(names[1]):

@@ -290,6 +290,15 @@ def respond(request: Request, status: int, reason: str = "", to_tag: str = "") -
     return Response(headers, b"", status, reason or REASONS.get(status, "Unknown"))
 
 
+def acknowledge_refusal(invite: Request, response: Response) -> Request:
+    """The ACK that a final response other than 2xx wants, which is part of the INVITE's transaction."""
+    kept = ("via", "max-forwards", "route", "from", "call-id")
+    headers = Headers([item for item in invite.headers.items if item[0].lower() in kept])
+    headers.add("To", response.headers.get("To"))
+    headers.add("CSeq", f"{invite.sequence} ACK")
+    return Request(headers, b"", "ACK", invite.uri)
+
+
 def new_branch() -> str:
     return MAGIC_COOKIE + secrets.token_hex(8)
 

@@ -27,8 +27,5 @@ class Phone(Protocol):
     async def transact(self, request: Request, peer: Peer, timeout_s: float) -> Response:
         """Send and wait for the final response; 408 of our own when none comes in time."""
 
-    def acknowledge_refusal(self, invite: Request, response: Response, peer: Peer) -> None:
-        """The ACK that a final response other than 2xx wants."""
-
     def authorize(self, request: Request, response: Response) -> Request | None:
         """The request once more, with what the challenge wants; None where we cannot or did already."""
