@@ -3,7 +3,6 @@
 import asyncio
 import ctypes
 import logging
-import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
 STEADY_S = 10.0
-"""A child that lived so long is started again at once; one that dies sooner waits a little longer each time."""
+"""A child that lived so long is started again at once; one that dies sooner waits longer each time."""
 
 LONGEST_WAIT_S = 4.0
 
@@ -96,7 +95,7 @@ def last_lines(path: Path, count: int = 15) -> str:
     """What a log says last, for a person who must know why something did not start."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, os.path.getsize(path) - 8192))
+            file.seek(max(0, path.stat().st_size - 8192))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
     except OSError:
         return ""

@@ -18,7 +18,7 @@ import aiohttp
 
 from launch.asterisk import NotSetUp, asterisk_command, find_asterisk, folders_of, write_configuration
 from launch.child import Child, last_lines
-from launch.seed import demo_file
+from launch.release import release_callers
 from settings import Settings, SettingsRefused, read_settings
 from settings.logs import log_to
 
@@ -136,6 +136,7 @@ class Instance:
                 self._ready = True
                 self._tell()
                 self._announce(time.monotonic() - began)
+                minding.append(asyncio.create_task(release_callers(self._settings)))
                 await stop.wait()
         finally:
             self._ready = False
@@ -158,7 +159,10 @@ class Instance:
             raise CannotStart(f"the database cannot be prepared:\n{said.decode(errors='replace')[-2000:]}")
 
     async def _until_ready(self, stop: asyncio.Event) -> bool:
-        """True when a call would be answered and the API answers; False when told to stop. Raises CannotStart."""
+        """True when a call would be answered and the API answers, False when told to stop.
+
+        Raises CannotStart.
+        """
         reason = "nothing answers yet"
         deadline = time.monotonic() + READY_LIMIT_S
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
@@ -186,7 +190,7 @@ class Instance:
         if not self._ready:
             return
         settings = self._settings
-        demo: dict[str, Any] = json.loads(demo_file(settings).read_text()) if settings.embedded else {}
+        demo: dict[str, Any] = json.loads(settings.demo_file.read_text()) if settings.embedded else {}
         told = {
             "api": settings.api_url,
             "openapi": f"{settings.api_url}/openapi.json",

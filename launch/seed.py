@@ -36,10 +36,6 @@ PROMPTS = Path(__file__).parent / "demo"
 Json = dict[str, Any]
 
 
-def demo_file(settings: Settings) -> Path:
-    return settings.var / "demo.json"
-
-
 async def seed(settings: Settings) -> None:
     """Bring the database to the newest shape; embedded: make the demo what it should be, once."""
     await migrate(settings.database_url)
@@ -54,10 +50,10 @@ async def seed(settings: Settings) -> None:
         demo = await _describe(database, settings, account.id)
     finally:
         await database.close()
-    draft = demo_file(settings).with_suffix(".new")
+    draft = settings.demo_file.with_suffix(".new")
     draft.touch(mode=0o600)
     draft.write_text(json.dumps(demo, ensure_ascii=False))
-    draft.rename(demo_file(settings))
+    draft.rename(settings.demo_file)
 
 
 async def _demo_account(session: AsyncSession, settings: Settings) -> Account:
@@ -82,7 +78,7 @@ async def _demo_account(session: AsyncSession, settings: Settings) -> Account:
 
 async def _describe(database: Database, settings: Settings, account_id: str) -> Json:
     """The demo as `ready.json` shows it. Tokens that no longer open the API are made anew."""
-    kept: Json = json.loads(demo_file(settings).read_text()) if demo_file(settings).exists() else {}
+    kept: Json = json.loads(settings.demo_file.read_text()) if settings.demo_file.exists() else {}
     async with database.session() as session:
         token = await _token(session, kept.get("token"), Role.ADMINISTRATOR, account_id)
         operator_token = await _token(session, kept.get("operator_token"), Role.OPERATOR, None)

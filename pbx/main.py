@@ -64,7 +64,7 @@ async def run(settings: Settings) -> None:
         )
     )
     provisioner = Provisioner(
-        database, ari, ami, settings.secret_key, lambda sha256: media.path(media_name(sha256)).with_suffix("")
+        settings, database, ari, ami, lambda sha256: media.path(media_name(sha256)).with_suffix("")
     )
 
     async def channel_ids() -> set[str]:

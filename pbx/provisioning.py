@@ -20,10 +20,13 @@ from pbx.asterisk.ari import AriSession
 from pbx.dialplan import names
 from pbx.dialplan.render import device_objects
 from pbx.errors import AsteriskAway, AsteriskRefused
+from settings import Settings
 from store.arrivals import Arrival
 from store.database import Database
-from store.provisioning import Wanted, WantedDevice, asterisk_revision, wanted_of_asterisk
-from store.sealing import SealBroken, unseal
+from store.errors import SealBroken
+from store.provisioning import Wanted, WantedDevice, wanted_of_asterisk
+from store.revisions import current
+from store.sealing import unseal
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +57,11 @@ def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) 
 class Provisioner:
     """Compares and writes, whenever the store changed and after every reconnection."""
 
-    def __init__(self, database: Database, ari: AriSession, ami: Ami, secret_key: str, sound: Sound) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, ari: AriSession, ami: Ami, sound: Sound
+    ) -> None:
+        self._settings, self._sound = settings, sound
         self._database, self._ari, self._ami = database, ari, ami
-        self._secret_key, self._sound = secret_key, sound
         self._told: int | None = None
         self.problem = "Asterisk was not told yet"
 
@@ -75,17 +80,20 @@ class Provisioner:
                 await self._look()
                 self.problem = ""
             except (SQLAlchemyError, OSError, TimeoutError, AsteriskAway, AsteriskRefused) as problem:
-                self.problem = f"{type(problem).__name__}: {problem}"
-                log.info("Asterisk is not told: %s", self.problem, extra={"action": "provisioning_waits"})
+                said = f"{type(problem).__name__}: {problem}"
+                if said != self.problem:
+                    log.warning("Asterisk is not told: %s", said, extra={"action": "provisioning_waits"})
+                self.problem = said
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
         async with self._database.session() as session:
-            if await asterisk_revision(session) == self._told:
+            if await current(session) == self._told:
                 return
             wanted = await wanted_of_asterisk(session)
         await self._tell_numbers(wanted)
         await self._tell_devices(wanted)
+        await self._ami.put(names.TOLD_FAMILY, names.KEY_REVISION, str(wanted.revision))
         self._told = wanted.revision
 
     async def _tell_numbers(self, wanted: Wanted) -> None:
@@ -103,10 +111,11 @@ class Provisioner:
         told = await self._ami.read_family(DEVICE_FAMILY)
         for device in wanted.devices:
             try:
-                objects = device_objects(device.username, unseal(device.sealed_password, self._secret_key))
+                password = unseal(device.sealed_password, self._settings.secret_key)
             except SealBroken:
                 log.error("a device's password cannot be read", extra={"action": "seal_broken"})
                 continue
+            objects = device_objects(self._settings, device.username, password)
             mark = self._fingerprint(objects)
             if told.get(device.username) != mark:
                 for kind, fields in objects:
@@ -119,4 +128,4 @@ class Provisioner:
 
     def _fingerprint(self, objects: list[tuple[str, dict[str, str]]]) -> str:
         text = json.dumps(objects, sort_keys=True).encode()
-        return hmac.new(self._secret_key.encode(), text, hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._settings.secret_key.encode(), text, hashlib.sha256).hexdigest()[:32]

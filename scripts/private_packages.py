@@ -309,7 +309,7 @@ def unpack(group: Group, archives: Sequence[Path], root: Path, machine: Machine)
     for left_over in (draft, old):
         shutil.rmtree(left_over, ignore_errors=True)
     draft.mkdir(parents=True)
-    say(f"{group.title}: unpacking {len(archives)} packages...")
+    say(f"{group.title}: unpacking {len(archives)} package{'s' * (len(archives) > 1)}...")
     done: list[Path] = []
 
     def unpack_one(archive: Path) -> None:
@@ -489,7 +489,7 @@ def main(arguments: Sequence[str]) -> int:
         say(f"usage: python3 -m scripts.private_packages GROUP...   (groups: {', '.join(GROUPS)})")
         return 2
     try:
-        fetch(arguments, Path.cwd() / ".cache")
+        fetch(arguments, (Path.cwd() / ".cache").resolve())
     except SetupFailed as failure:
         say(f"set-up failed: {failure}")
         return 1

@@ -101,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
         say("usage: python3 -m scripts.python_environment LOCK")
         return 2
     try:
-        install(Path(arguments[0]), Path.cwd() / ".venv", Path.cwd() / ".cache")
+        install(Path(arguments[0]), Path.cwd() / ".venv", (Path.cwd() / ".cache").resolve())
     except SetupFailed as failure:
         say(f"set-up failed: {failure}")
         return 1

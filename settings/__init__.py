@@ -1,4 +1,4 @@
-"""What an operator can set: `DENWABAN_*` variables and a `.env`, read once at start, typed, refused readably."""
+"""What an operator can set: `DENWABAN_*` variables and a `.env`, read once at start, typed."""
 
 from settings.environment import Settings, SettingsRefused, read_settings
 

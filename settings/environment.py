@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 Mode = Literal["embedded", "production"]
 T = TypeVar("T")
 
-LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+LOOPBACK_ONLY: tuple[str, ...] = ("127.0.0.0/8",)
 
 
 class SettingsRefused(Exception):
@@ -80,6 +80,11 @@ class Settings:
         return Path(__file__).resolve().parent.parent / "asterisk-conf" / "sounds"
 
     @property
+    def demo_file(self) -> Path:
+        """The demo account's tokens, numbers and devices, embedded default only."""
+        return self.var / "demo.json"
+
+    @property
     def media(self) -> Path:
         """Prompts and accepted messages."""
         return self.var / "media"
@@ -117,10 +122,10 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
     kept in `var/secrets.json` (mode 0600); in production they must be given.
     """
     reader = _Reader({**_dotenv(folder / ".env"), **environment})
-    mode = reader.parsed("MODE", "embedded", _mode)
+    mode: Mode = reader.parsed("MODE", "embedded", _mode)
     var = reader.parsed("VAR", folder / "var", lambda raw: (folder / raw).resolve())
     bind = reader.parsed("BIND", "127.0.0.1", _address)
-    accept = reader.parsed("TRUNK_ACCEPT", ("127.0.0.0/8",), _networks)
+    accept = reader.parsed("TRUNK_ACCEPT", LOOPBACK_ONLY, _networks)
     given = {name: reader.text(name, "") for name in ("ARI_PASSWORD", "AMI_PASSWORD", "SECRET_KEY")}
     if mode == "embedded":
         _require_loopback(bind, accept, reader.problems)
@@ -209,14 +214,14 @@ def _require_loopback(bind: str, accept: tuple[str, ...], problems: list[str]) -
 
 
 def _within_loopback(network: str) -> bool:
-    parsed = ipaddress.ip_network(network)
-    return isinstance(parsed, ipaddress.IPv4Network) and parsed.subnet_of(LOOPBACK)
+    return ipaddress.ip_network(network).network_address.is_loopback
 
 
 def _mode(raw: str) -> Mode:
-    if raw == "embedded" or raw == "production":
-        return raw
-    raise ValueError("must be embedded or production")
+    modes: dict[str, Mode] = {"embedded": "embedded", "production": "production"}
+    if raw not in modes:
+        raise ValueError("must be embedded or production")
+    return modes[raw]
 
 
 def _port(raw: str) -> int:

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store.errors import NotFound
+from store.errors import NotFound, Unusable
 from store.models import Account
 from store.pages import Page, PageRequest, read_page
 
@@ -21,6 +21,12 @@ async def get_account(session: AsyncSession, account_id: str) -> Account:
     if account is None:
         raise NotFound(account_id)
     return account
+
+
+async def refuse_unknown(session: AsyncSession, account_id: str) -> None:
+    """Raises Unusable for an account that is not there, so that no foreign key has to."""
+    if await session.get(Account, account_id) is None:
+        raise Unusable("account_id", "not_found")
 
 
 async def list_accounts(session: AsyncSession, request: PageRequest) -> Page[Account]:

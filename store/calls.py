@@ -11,7 +11,7 @@ from store.models import Call, JournalEntry
 from store.pages import Page, PageRequest, read_page
 
 
-def _of_account(account_id: str) -> Select[tuple[Call]]:
+def _of_account(account_id: str) -> Select[Call]:
     return select(Call).where(Call.account_id == account_id).options(joinedload(Call.number))
 
 

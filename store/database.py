@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 
 class Database:
-    """An engine and its sessions. `async with database.session() as s:` commits on leaving, rolls back on error."""
+    """An engine and its sessions. `async with database.session() as s:` commits, or rolls back on error."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
@@ -25,10 +25,15 @@ class Database:
 
 
 def open_database(url: str, busy_timeout_s: float = 5.0) -> Database:
-    """Open `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`). No connection is made yet."""
+    """Open `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`). No connection is made yet.
+
+    Errors do not repeat a statement's parameters: phone numbers would end in logs.
+    """
     if not url.startswith("sqlite"):
-        return Database(create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10))
-    engine = create_async_engine(url, connect_args={"timeout": busy_timeout_s})
+        return Database(
+            create_async_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=10)
+        )
+    engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": busy_timeout_s})
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

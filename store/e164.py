@@ -12,6 +12,10 @@ E164 = NewType("E164", str)
 LONGEST_SPELLING = 64
 # NFKC folds full-width signs, but not the many strokes that stand in for a hyphen.
 SEPARATORS = re.compile(r"[\s().\-/‐‑‒–—―−ー─~〜]")
+# The library allows Japanese numbers of any length. 020, 050, 060, 070, 080 and 090 have 11 digits with their
+# 0 (0200: 14), all others 10.
+JAPANESE = re.compile(r"\+81(?:200[0-9]{10}|[256789]0[0-9]{8}|(?![256789]0)[1-9][0-9]{8})")
+ANY_COUNTRY = re.compile(r"\+[1-9][0-9]{6,14}")
 INTERNATIONAL_PREFIXES = re.compile(r"^(?:00(?=81)|010|81(?=\d))")
 
 
@@ -39,7 +43,8 @@ def parse_e164(text: str) -> E164:
     if not phonenumbers.is_possible_number(number):
         raise NotAPhoneNumber("wrong number of digits")
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", e164):
+    shape = JAPANESE if e164.startswith("+81") else ANY_COUNTRY
+    if not shape.fullmatch(e164):
         raise NotAPhoneNumber("wrong number of digits")
     return E164(e164)
 
@@ -49,5 +54,5 @@ def is_japanese(number: E164) -> bool:
 
 
 def national(number: E164) -> str:
-    """As dialled within Japan, digits only: `+81312345678` is `0312345678`; foreign numbers stay as they are."""
+    """As dialled within Japan: `+81312345678` is `0312345678`; foreign numbers stay as they are."""
     return f"0{number[3:]}" if is_japanese(number) else number

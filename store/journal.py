@@ -167,7 +167,7 @@ def _change(call_id: str, columns: dict[str, Any]) -> tuple[Executable, dict[str
     if names not in _CHANGES:
         # A Core statement: the ORM's bulk update would want the row's own key name.
         table = Call.__table__
-        values = {name: bindparam(f"new_{name}") for name in names}
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
         _CHANGES[names] = update(table).where(table.c.id == bindparam("which")).values(values)  # type: ignore[arg-type]
     return _CHANGES[names], {"which": call_id, **{f"new_{name}": value for name, value in columns.items()}}
 

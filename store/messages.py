@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
@@ -25,7 +25,7 @@ class MessageFilter:
     until: datetime | None = None
 
 
-def _of_account(account_id: str) -> Select[tuple[VoiceMessage]]:
+def _of_account(account_id: str) -> Select[VoiceMessage]:
     messages = select(VoiceMessage).where(VoiceMessage.account_id == account_id)
     return messages.options(joinedload(VoiceMessage.number))
 
@@ -59,11 +59,14 @@ async def delete_message(
     session: AsyncSession, media: Media, account_id: str, message_id: str, by: str
 ) -> None:
     """Delete the message's row and file, and tell the journal of its call who (`by`) did. Raises NotFound."""
-    message = await get_message(session, account_id, message_id)
-    await session.delete(message)
-    told = {"message_id": message.id, "by": by}
-    session.add(JournalEntry(call_id=message.call_id, at=now(), event="message_deleted", details=told))
+    # One statement finds and deletes: of two who delete at once, one does and the other finds nothing.
+    gone = delete(VoiceMessage).where(VoiceMessage.account_id == account_id, VoiceMessage.id == message_id)
+    row = (await session.execute(gone.returning(VoiceMessage.call_id, VoiceMessage.media))).one_or_none()
+    if row is None:
+        raise NotFound(message_id)
+    told = {"message_id": message_id, "by": by}
+    session.add(JournalEntry(call_id=row.call_id, at=now(), event="message_deleted", details=told))
     await session.flush()
     # The file goes before the commit: a crash in between leaves a message without sound, which can be
     # deleted again, and never a voice on disk that no row knows of.
-    await asyncio.to_thread(media.remove, message.media)
+    await asyncio.to_thread(media.remove, row.media)

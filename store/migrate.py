@@ -19,7 +19,7 @@ ONE_AT_A_TIME = 0x64656E77
 
 
 async def migrate(url: str) -> bool:
-    """Upgrade the database at `url` to the newest revision in one transaction; True if there was anything to do.
+    """Upgrade the database at `url` to the newest revision, in one transaction; True if it changed.
 
     Several processes may start it at once: the later ones wait and find nothing to do.
     """

@@ -4,14 +4,14 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from store import revisions
+from store import accounts, revisions
 from store.e164 import E164
 from store.errors import Conflict, NotFound, Unusable
 from store.models import NumberUse, PhoneNumber, RusurepoRule, RusurepoSetting
 from store.pages import Page, PageRequest, read_page
 
 
-def _of_account(account_id: str) -> Select[tuple[PhoneNumber]]:
+def _of_account(account_id: str) -> Select[PhoneNumber]:
     numbers = select(PhoneNumber).where(PhoneNumber.account_id == account_id)
     return numbers.options(joinedload(PhoneNumber.rusurepo))
 
@@ -33,8 +33,12 @@ async def get_number(session: AsyncSession, account_id: str, number_id: str) -> 
 async def add_number(
     session: AsyncSession, account_id: str, e164: E164, use: NumberUse, display_name: str = ""
 ) -> PhoneNumber:
-    """Give the account a number, 留守レポ off. Raises Conflict `number_taken`."""
+    """Give the account a number, 留守レポ off.
+
+    Raises Conflict `number_taken`, Unusable for no such account.
+    """
     await revisions.bump(session)
+    await accounts.refuse_unknown(session, account_id)
     if await session.scalar(select(PhoneNumber.id).where(PhoneNumber.e164 == e164)):
         raise Conflict("number_taken")
     number = PhoneNumber(account_id=account_id, e164=e164, use=use, display_name=display_name)

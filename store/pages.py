@@ -46,6 +46,10 @@ class Page(Generic[T]):
     items: list[T]
     next: Cursor | None
 
+    @property
+    def next_text(self) -> str | None:
+        return str(self.next) if self.next else None
+
 
 @dataclass(frozen=True)
 class PageRequest:
@@ -57,7 +61,7 @@ class PageRequest:
 
 async def read_page(
     session: AsyncSession,
-    rows: Select[tuple[T]],
+    rows: Select[T],
     key: tuple[InstrumentedAttribute[datetime], InstrumentedAttribute[str]],
     request: PageRequest,
     newest_first: bool,

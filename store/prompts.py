@@ -1,4 +1,4 @@
-"""Audio prompts. The file lies under its content's SHA-256: equal prompts share one file, none is overwritten."""
+"""Audio prompts. A file lies under its content's SHA-256: equal ones share it, none is overwritten."""
 
 import asyncio
 import hashlib

@@ -6,7 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.arrivals import Arrival, every_number
-from store.models import Device, Revision
+from store.models import Device
+from store.revisions import current
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,8 @@ class Wanted:
     devices: list[WantedDevice]
 
 
-async def asterisk_revision(session: AsyncSession) -> int:
-    """Counts the changes that Asterisk must be told of."""
-    return await session.scalar(select(Revision.value).where(Revision.scope == "asterisk")) or 0
-
-
 async def wanted_of_asterisk(session: AsyncSession) -> Wanted:
-    revision = await asterisk_revision(session)
+    revision = await current(session)
     rows = await session.execute(
         select(Device.username, Device.account_id, Device.sealed_password).order_by(Device.username)
     )

@@ -18,7 +18,8 @@ async def bump(session: AsyncSession, scope: str = ASTERISK) -> int:
     """
     counted = insert_for(session, Revision).values(scope=scope, value=1)
     counted = counted.on_conflict_do_update(index_elements=["scope"], set_={"value": Revision.value + 1})
-    return (await session.scalars(counted.returning(Revision.value))).one()
+    value: int = (await session.scalars(counted.returning(Revision.value))).one()
+    return value
 
 
 async def current(session: AsyncSession, scope: str = ASTERISK) -> int:

@@ -1,8 +1,5 @@
 """留守レポ's rules."""
 
-from collections.abc import Mapping
-from typing import Literal
-
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,8 +7,6 @@ from store import revisions
 from store.errors import Conflict, InUse, NotFound, Unusable, Use
 from store.models import PhoneNumber, Prompt, RusurepoRule, RusurepoSetting
 from store.pages import Page, PageRequest, read_page
-
-RuleField = Literal["name", "start_prompt_id", "end_prompt_id"]
 
 
 async def list_rules(
@@ -63,14 +58,20 @@ async def create_rule(
 
 
 async def change_rule(
-    session: AsyncSession, account_id: str, rule_id: str, changes: Mapping[RuleField, str]
+    session: AsyncSession,
+    account_id: str,
+    rule_id: str,
+    name: str | None = None,
+    start_prompt_id: str | None = None,
+    end_prompt_id: str | None = None,
 ) -> RusurepoRule:
-    """Set the fields given. Raises NotFound, and as `create_rule`."""
+    """Set what is given and leave what is None. Raises NotFound, and as `create_rule`."""
     await revisions.bump(session)
     rule = await get_rule(session, account_id, rule_id)
     with session.no_autoflush:
-        for field, value in changes.items():
-            setattr(rule, field, value)
+        rule.name = name or rule.name
+        rule.start_prompt_id = start_prompt_id or rule.start_prompt_id
+        rule.end_prompt_id = end_prompt_id or rule.end_prompt_id
         await _refuse_unusable(session, rule)
     await session.flush()
     return rule

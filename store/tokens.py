@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store.errors import NotFound
+from store import accounts
+from store.errors import NotFound, Unusable
 from store.models import Role, Token, new_id, now
 from store.pages import Page, PageRequest, read_page
 
@@ -26,8 +27,12 @@ async def issue_token(
 ) -> tuple[Token, str]:
     """Make a token and give its row and its secret, which is kept nowhere and shown this once.
 
-    `account_id` is None for an operator and only then.
+    `account_id` is None for an operator and only then. Raises Unusable for any other, or for no such account.
     """
+    if account_id is not None:
+        await accounts.refuse_unknown(session, account_id)
+    if (role is Role.OPERATOR) != (account_id is None):
+        raise Unusable("account_id", "missing" if account_id is None else "extra_forbidden")
     token_id = new_id()
     secret = f"{_prefix(token_id)}{secrets.token_urlsafe(32)}"
     token = Token(id=token_id, account_id=account_id, role=role, label=label, digest=_digest(secret))
@@ -41,7 +46,7 @@ async def identify(session: AsyncSession, secret: str) -> Identity | None:
     token = await session.scalar(
         select(Token).where(Token.digest == _digest(secret), Token.revoked_at.is_(None))
     )
-    return token and Identity(token.id, token.role, token.account_id)
+    return Identity(token.id, token.role, token.account_id) if token else None
 
 
 async def list_tokens(session: AsyncSession, account_id: str | None, request: PageRequest) -> Page[Token]:

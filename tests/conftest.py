@@ -12,6 +12,7 @@ from store.database import Database, open_database
 from store.media import Media
 from store.migrate import migrate
 from store.models import Base
+from tests.furnishing import Furnished, furnish
 from tests.postgres import create_database, running_postgres
 
 
@@ -25,7 +26,7 @@ def postgres_prefix() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_prefix: str) -> str:
     """One migrated database, emptied after each test that used it."""
-    url = create_database(postgres_prefix)
+    url = asyncio.run(create_database(postgres_prefix))
     asyncio.run(migrate(url))
     return url
 
@@ -61,3 +62,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def media(tmp_path: Path) -> Media:
     return Media(tmp_path / "media")
+
+
+@pytest.fixture
+async def ours(database: Database, media: Media) -> Furnished:
+    async with database.session() as session:
+        return await furnish(session, media, "株式会社あさひ", "+81312345678")
+
+
+@pytest.fixture
+async def theirs(database: Database, media: Media) -> Furnished:
+    """Another customer's account."""
+    async with database.session() as session:
+        return await furnish(session, media, "有限会社ゆうひ", "+81612345678")

@@ -36,7 +36,7 @@ async def read_request(reader: asyncio.StreamReader) -> dict[str, str]:
         if not text:
             return variables
         name, colon, value = text.partition(": ")
-        if not name.startswith("agi_") or not colon and not text.endswith(":"):
+        if not name.startswith("agi_") or (not colon and not text.endswith(":")):
             raise BadRequest("no AGI variable")
         variables[name.rstrip(":")] = value
     raise BadRequest("too many lines")

@@ -56,8 +56,10 @@ class Ami:
             try:
                 await self._one_life()
             except (OSError, AsteriskAway, AsteriskRefused, TimeoutError) as problem:
-                self.last_problem = f"{type(problem).__name__}: {problem}"
-                log.info("AMI is away: %s", self.last_problem, extra={"action": "ami_away"})
+                said = f"{type(problem).__name__}: {problem}"
+                if said != self.last_problem:
+                    log.warning("AMI is away: %s", said, extra={"action": "ami_away"})
+                self.last_problem = said
             await asyncio.sleep(RETRY_S)
 
     async def _one_life(self) -> None:

@@ -38,6 +38,8 @@ WANTED_EVENTS = (
     "RecordingFinished",
     "RecordingFailed",
     "ApplicationReplaced",
+    # The filter would drop the answers to our own commands too.
+    "RESTResponse",
 )
 
 Json = dict[str, Any]
@@ -63,7 +65,7 @@ class AriSession:
 
     def __init__(self, host: str, port: int, password: str) -> None:
         self._base = f"http://{host}:{port}/ari"
-        self._auth = aiohttp.BasicAuth(APPLICATION, password)
+        self._headers = {"Authorization": aiohttp.encode_basic_auth(APPLICATION, password)}
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._answers: dict[str, asyncio.Future[Json]] = {}
@@ -90,15 +92,21 @@ class AriSession:
 
         Events that arrive while `on_connected` works are handed on at once: nothing is missed between.
         """
-        async with aiohttp.ClientSession(auth=self._auth, connector=aiohttp.TCPConnector(limit=400)) as http:
+        async with aiohttp.ClientSession(
+            headers=self._headers, connector=aiohttp.TCPConnector(limit=400)
+        ) as http:
             self._http = http
             while True:
                 try:
                     await self._connection(http, on_connected, on_event)
                 except (aiohttp.ClientError, AsteriskAway, AsteriskRefused, OSError, TimeoutError) as problem:
-                    self.last_problem = f"{type(problem).__name__}: {problem}"
-                    log.warning("ARI is away: %s", self.last_problem, extra={"action": "ari_away"})
+                    self._away(f"{type(problem).__name__}: {problem}")
                 await asyncio.sleep(0.2)
+
+    def _away(self, problem: str) -> None:
+        if problem != self.last_problem:
+            log.warning("ARI is away: %s", problem, extra={"action": "ari_away"})
+        self.last_problem = problem
 
     async def _connection(
         self,
@@ -181,7 +189,7 @@ class AriSession:
             raise AsteriskRefused(reply["status_code"], reply.get("message_body") or reply["reason_phrase"])
 
     async def _ask_http(self, method: str, path: str, json: Json | None = None, **query: str | int) -> Any:
-        """Ask over HTTP; the decoded answer, or None where there is none. Raises AsteriskAway, AsteriskRefused."""
+        """Ask over HTTP; the decoded answer or None. Raises AsteriskAway, AsteriskRefused."""
         if self._http is None:
             raise AsteriskAway(self.last_problem)
         limit = aiohttp.ClientTimeout(total=COMMAND_LIMIT_S)
@@ -282,7 +290,7 @@ def _filter() -> Json:
 
 
 async def _of_channel(asked: Awaitable[object]) -> None:
-    """404: no such channel. 409: it left our application. 412: it is in no state for this. The caller is gone."""
+    """404: no such channel. 409: it left our application. 412: wrong state. The caller is gone."""
     try:
         await asked
     except AsteriskRefused as refused:

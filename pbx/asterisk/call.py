@@ -38,6 +38,7 @@ class Journal(Protocol):
     """Where the milestones of calls go; never blocks, never fails."""
 
     def note(self, call_id: str, event: str, **details: Any) -> None: ...
+    def change_call(self, call_id: str, **columns: Any) -> None: ...
 
 
 class Played(StrEnum):
@@ -59,7 +60,7 @@ class Recording:
 
 @dataclass
 class Call:
-    """One caller's channel. `id` is the channel's own unique id, the same in Asterisk, spool, store and API."""
+    """One caller's channel. `id` is its unique id, the same in Asterisk, spool, store and API."""
 
     id: str
     ari: Ari
@@ -175,9 +176,8 @@ class Call:
                 self.journal.note(self.id, began)
             skipping = asyncio.ensure_future(skipped.wait())
             try:
-                await asyncio.wait(
-                    {finished, skipping}, return_when=asyncio.FIRST_COMPLETED, timeout=LONGEST_PROMPT_S
-                )
+                either: set[asyncio.Future[Any]] = {finished, skipping}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED, timeout=LONGEST_PROMPT_S)
             finally:
                 skipping.cancel()
             if not finished.done():
@@ -230,7 +230,7 @@ class Call:
         try:
             finished = self._expect(key)
             if not (self.past and await self.ari.recording_exists(name)):
-                if self.past and path.exists():
+                if self.past and _there(path):
                     return EndedBy.LIMIT if _seconds_left(deadline) <= 0 else EndedBy.HASH
                 await self._surely(
                     lambda: self.ari.record(self.id, name, MESSAGE_BACKSTOP_S, SILENCE_S),
@@ -267,7 +267,7 @@ class Call:
         return EndedBy.HASH if outcome.get("unheard") else None
 
     async def _recorded(self, name: str, path: Path) -> bool:
-        return path.exists() or await self.ari.recording_exists(name)
+        return _there(path) or await self.ari.recording_exists(name)
 
     async def hang_up(self, cause: int = CAUSE_NORMAL) -> None:
         """End the channel; that it has ended already is no error."""
@@ -300,7 +300,11 @@ class Call:
 
 
 def _seconds_left(deadline: float) -> float:
-    return (deadline - datetime.now(UTC)).total_seconds()
+    return deadline - asyncio.get_running_loop().time()
+
+
+def _there(path: Path) -> bool:
+    return path.exists()
 
 
 def _holds_sound(path: Path) -> bool:

@@ -19,6 +19,10 @@ KEY_END_PROMPT = "end_prompt"
 KEY_DEVICES = "devices"
 NUMBER_KEYS = (KEY_USE, KEY_RUSUREPO, KEY_START_PROMPT, KEY_END_PROMPT, KEY_DEVICES)
 
+TOLD_FAMILY = "told"
+KEY_REVISION = "revision"
+"""Which revision of the store Asterisk was told last, `told/revision`; none: a new Asterisk."""
+
 AGI_SPOOLED = "spooled"
 """FastAGI route: a slip lies ready in the spool."""
 

@@ -1,5 +1,6 @@
 """What of Asterisk's configuration depends on settings: pure functions from settings to text."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,10 +129,6 @@ type = global
 user_agent = Denwaban
 endpoint_identifier_order = username,ip
 max_initial_qualify_time = 4
-
-[system]
-type = system
-timer_b = 8000
 """,
         _transport("udp", "udp", f"{settings.bind}:{settings.sip_port}"),
         _transport("tcp", "tcp", f"{settings.bind}:{settings.sip_port}"),
@@ -139,7 +136,8 @@ timer_b = 8000
     if settings.sip_tls_port:
         sections.append(
             _transport("tls", "tls", f"{settings.bind}:{settings.sip_tls_port}")
-            + f"cert_file = {settings.tls_certificate}\npriv_key_file = {settings.tls_key}\nmethod = tlsv1_2\n"
+            + f"cert_file = {settings.tls_certificate}\npriv_key_file = {settings.tls_key}\n"
+            + "method = tlsv1_2\n"
         )
     if settings.sip_wss_port:
         sections.append(_transport("wss", "wss", settings.bind))
@@ -151,21 +149,34 @@ def _transport(name: str, protocol: str, bind: str) -> str:
     return f"[transport-{name}]\ntype = transport\nprotocol = {protocol}\nbind = {bind}\n"
 
 
+def _media(settings: Settings) -> dict[str, str]:
+    """How audio flows, alike for trunks and devices."""
+    common = {
+        "direct_media": "no",
+        "rtp_symmetric": "yes",
+        "force_rport": "yes",
+        "rewrite_contact": "yes",
+        "dtmf_mode": "rfc4733",
+    }
+    if ipaddress.ip_address(settings.bind).is_unspecified:
+        return common
+    # Otherwise the offer names the machine's first address, whatever SIP is bound to.
+    return {**common, "media_address": settings.bind, "bind_rtp_to_media_address": "yes"}
+
+
 def _trunk(settings: Settings) -> str:
+    media = "\n".join(f"{name} = {value}" for name, value in _media(settings).items())
     matches = "\n".join(f"match = {network}" for network in settings.trunk_accept)
-    # The trunk is inside our trust: it alone may assert a caller's number (RFC 3325).
+    # The trunk is inside our trust: it alone may assert a caller's number (RFC 3325). Its name has a hyphen,
+    # which no device's name may have.
     return f"""\
-[trunk]
+[trunk-main]
 type = endpoint
 context = {names.CONTEXT_TRUNK}
 disallow = all
 allow = ulaw,alaw
-aors = trunk
-direct_media = no
-rtp_symmetric = yes
-force_rport = yes
-rewrite_contact = yes
-dtmf_mode = rfc4733
+aors = trunk-main
+{media}
 trust_id_inbound = yes
 trust_id_outbound = yes
 send_pai = yes
@@ -174,13 +185,13 @@ t38_udptl_ec = redundancy
 t38_udptl_maxdatagram = 1440
 timers = no
 
-[trunk]
+[trunk-main]
 type = aor
 contact = {settings.trunk_uri}
 
-[trunk]
+[trunk-main]
 type = identify
-endpoint = trunk
+endpoint = trunk-main
 {matches}
 """
 
@@ -209,7 +220,7 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
-def device_objects(username: str, password: str) -> list[tuple[str, dict[str, str]]]:
+def device_objects(settings: Settings, username: str, password: str) -> list[tuple[str, dict[str, str]]]:
     """A device as Asterisk's dynamic objects, in the order they must be made: (type, fields).
 
     The endpoint comes last, since it refers to the others.
@@ -227,10 +238,6 @@ def device_objects(username: str, password: str) -> list[tuple[str, dict[str, st
         "allow": "!all,ulaw,alaw",
         "auth": username,
         "aors": username,
-        "direct_media": "no",
-        "rtp_symmetric": "yes",
-        "force_rport": "yes",
-        "rewrite_contact": "yes",
-        "dtmf_mode": "rfc4733",
+        **_media(settings),
     }
     return [("auth", auth), ("aor", aor), ("endpoint", endpoint)]

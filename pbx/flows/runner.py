@@ -238,7 +238,7 @@ class Runner:
             return Outcome.HANDED_OVER
         except HungUp:
             return Outcome.HUNG_UP
-        except (AsteriskAway, AsteriskRefused):
+        except Exception:
             log.exception("a call could not be handed to the dialplan", extra={"action": "hand_over_failed"})
             return Outcome.FAILED
 

@@ -144,7 +144,7 @@ class Adoption:
                     )
                 )
             ).first()
-        said = EndedBy(recorded.details["ended_by"]) if recorded else slip.ended_by if slip else None
+        said = EndedBy(recorded.details["ended_by"]) if recorded else slip and slip.ended_by
         taken = Taken(
             call_id=call_id,
             account_id=call.account_id,
@@ -152,7 +152,7 @@ class Adoption:
             caller=call.caller,
             caller_kind=call.caller_kind,
             started_at=call.started_at,
-            ended_by=said or await asyncio.to_thread(_infer, files),
+            ended_by=said or await _infer(files),
             source=_source(slip),
             files=files,
         )
@@ -174,7 +174,7 @@ class Adoption:
             caller=caller.number,
             caller_kind=caller.kind,
             started_at=slip.started_at or now(),
-            ended_by=slip.ended_by or await asyncio.to_thread(_infer, files),
+            ended_by=slip.ended_by or await _infer(files),
             source=_source(slip),
             files=files,
         )
@@ -212,7 +212,11 @@ def _result_of(slip: Slip | None) -> str:
     return {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up"}.get(slip.dial, "no_answer")
 
 
-def _infer(files: tuple[Path, ...]) -> EndedBy:
+async def _infer(files: tuple[Path, ...]) -> EndedBy:
+    return await asyncio.to_thread(_inferred, files)
+
+
+def _inferred(files: tuple[Path, ...]) -> EndedBy:
     try:
         sounds = [read_wav(path.read_bytes()) for path in files if path.stat().st_size]
     except (NotARecording, OSError):

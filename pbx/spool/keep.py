@@ -99,7 +99,7 @@ def _examine(taken: Taken, media: Media) -> _Found:
 
 
 def _store(sound: Sound, files: list[Path], media: Media, name: str) -> str:
-    """Store the sound; a file that is whole as it is gets a second name, which needs no room on a full disk."""
+    """Store the sound. A file that is whole gets a second name, which needs no room on a full disk."""
     if sound.header_right and len(files) == 1:
         media.take(files[0], name)
         return hashlib.sha256(files[0].read_bytes()).hexdigest()

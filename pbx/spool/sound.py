@@ -1,4 +1,4 @@
-"""Recordings as Asterisk leaves them: 8 kHz, 16-bit, mono WAV, now and then with a header that was never finished.
+"""Recordings as Asterisk leaves them: 8 kHz, 16-bit, mono WAV, now and then with an unfinished header.
 
 Pure: bytes in, bytes out.
 """

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from scripts.private_packages import (
+    SetupFailed,
     Source,
     apt_configuration,
     asterisk_folders,
     debian_mirror,
+    host_asterisk,
     host_sources,
     parse_deb822_sources,
     parse_one_line_sources,
@@ -149,3 +151,36 @@ def test_version_in_what_a_program_says(said: str, version: tuple[int, ...] | No
 def test_folders_of_an_installed_asterisk() -> None:
     text = "[directories](!)\nastetcdir => /etc/asterisk\n;astdbdir => /x\nastmoddir = /opt/lib ; ours\n"
     assert asterisk_folders(text) == {"astetcdir": "/etc/asterisk", "astmoddir": "/opt/lib"}
+
+
+def installed_asterisk(folder: Path, says: str) -> Path:
+    program = folder / "asterisk"
+    program.write_text(f"#!/bin/sh\necho '{says}'\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_named_asterisk_is_used_when_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = installed_asterisk(tmp_path, "Asterisk 22.5.0")
+    monkeypatch.setenv("DENWABAN_ASTERISK", str(program))
+    found = host_asterisk()
+    assert found is not None
+    assert (found["command"], found["version"]) == ([str(program)], "22.5.0")
+
+
+def test_named_asterisk_that_cannot_be_used_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DENWABAN_ASTERISK", str(installed_asterisk(tmp_path, "Asterisk 22.4.9")))
+    with pytest.raises(SetupFailed, match=r"22\.5 or newer"):
+        host_asterisk()
+    monkeypatch.setenv("DENWABAN_ASTERISK", str(tmp_path / "missing"))
+    with pytest.raises(SetupFailed, match="does not start"):
+        host_asterisk()
+
+
+def test_older_asterisk_of_the_host_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed_asterisk(tmp_path, "Asterisk 20.6.0")
+    monkeypatch.delenv("DENWABAN_ASTERISK", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert host_asterisk() is None

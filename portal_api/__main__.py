@@ -1,0 +1,3 @@
+from portal_api.main import main
+
+main()

@@ -1,0 +1,96 @@
+"""Wiring and running the API."""
+
+import os
+import sys
+from pathlib import Path
+
+import orjson
+import uvloop
+from aiohttp import web
+
+from portal_api import docs_page, health, middleware
+from portal_api.openapi import document
+from portal_api.resources import accounts, calls, devices, messages, numbers, prompts, rules, tokens
+from portal_api.routing import PARTS, Parts, Route, bound
+from settings import SettingsRefused, read_settings
+from settings.logs import log_to
+from store.database import open_database
+from store.media import Media
+
+LARGEST_BODY_BYTES = 1024 * 1024
+BUSY_TIMEOUT_S = 2.0
+"""How long a request waits for SQLite's one writer; then it is told to come back."""
+SHUTDOWN_TIMEOUT_S = 10.0
+
+RESOURCES = [
+    numbers.resource,
+    rules.resource,
+    prompts.resource,
+    devices.resource,
+    messages.resource,
+    calls.resource,
+    accounts.resource,
+    tokens.resource,
+    health.resource,
+]
+ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
+
+
+def build_app(parts: Parts) -> web.Application:
+    """Put the API together. Whoever opened the database in `parts` closes it."""
+    app = web.Application(
+        middlewares=[middleware.name_and_log, middleware.shape_errors, middleware.authenticate],
+        client_max_size=LARGEST_BODY_BYTES,
+    )
+    app[PARTS] = parts
+    app.on_response_prepare.append(middleware.set_headers)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, bound(route))
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, bound(route))
+    _add_document(app)
+    return app
+
+
+def _add_document(app: web.Application) -> None:
+    described = document(ROUTES)
+    as_json = orjson.dumps(described)
+    as_page = docs_page.page(described)
+    policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+    async def openapi(_request: web.Request) -> web.Response:
+        return web.Response(body=as_json, content_type="application/json")
+
+    async def docs(_request: web.Request) -> web.Response:
+        return web.Response(text=as_page, content_type="text/html", headers=policy)
+
+    app.router.add_get("/openapi.json", openapi)
+    app.router.add_get("/docs", docs)
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C; then take no more requests and finish those begun."""
+    try:
+        settings = read_settings(os.environ, Path.cwd())
+    except SettingsRefused as refused:
+        sys.exit(str(refused))
+    log_to(settings.var / "log", "api", settings.log_level)
+    database = open_database(settings.database_url, BUSY_TIMEOUT_S)
+    app = build_app(Parts(database, Media(settings.media), settings.node, settings.secret_key))
+
+    async def close(_app: web.Application) -> None:
+        await database.close()
+
+    app.on_cleanup.append(close)
+    try:
+        web.run_app(
+            app,
+            host=settings.bind,
+            port=settings.api_port,
+            shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            access_log=None,
+            print=None,
+            loop=uvloop.new_event_loop(),
+        )
+    except OSError as refused:
+        sys.exit(f"the API cannot listen on {settings.bind}:{settings.api_port}: {refused.strerror}")

@@ -1,0 +1,95 @@
+"""Around every request: its id, its line in the log, who asks, and one shape for every error."""
+
+import logging
+import re
+import time
+from uuid import uuid4
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from portal_api.problems import Problem, problem_of_http, problem_of_store, problem_response
+from portal_api.routing import API, IDENTITY, PARTS, short_session
+from store.errors import StoreError
+from store.tokens import Identity, identify
+
+log = logging.getLogger("portal_api")
+
+REQUEST_ID = web.RequestKey("request_id", str)
+GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@web.middleware
+async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id (the client's own where it sent a fit one), and log how it went.
+
+    The query is left out of the log: it holds phone numbers.
+    """
+    given = request.headers.get("X-Request-Id", "")
+    request[REQUEST_ID] = given if GIVEN_ID.fullmatch(given) else uuid4().hex
+    began = time.monotonic()
+    status = 499
+    try:
+        response = await handler(request)
+        status = response.status
+    finally:
+        took_ms = (time.monotonic() - began) * 1000
+        log.info(
+            "%s %s %d %.0fms request_id=%s",
+            request.method,
+            request.rel_url.raw_path,
+            status,
+            took_ms,
+            request[REQUEST_ID],
+        )
+    return response
+
+
+@web.middleware
+async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every error as a problem."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem_response(problem, request[REQUEST_ID])
+    except StoreError as refusal:
+        return problem_response(problem_of_store(refusal), request[REQUEST_ID])
+    except web.HTTPException as error:
+        return problem_response(problem_of_http(error), request[REQUEST_ID])
+    except web.RequestPayloadError:
+        return problem_response(Problem("malformed_request"), request[REQUEST_ID])
+    except ConnectionError:
+        # The client has gone: there is nobody to answer.
+        raise
+    except Exception:
+        log.exception("unexpected error request_id=%s", request[REQUEST_ID])
+        return problem_response(Problem("internal_error"), request[REQUEST_ID])
+
+
+@web.middleware
+async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let only holders of a valid token past, to whatever lies below `/api/v1`."""
+    if request.path.startswith(f"{API}/"):
+        request[IDENTITY] = await _identity(request)
+    return await handler(request)
+
+
+async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Runs when headers are about to leave, so that streamed answers have them too."""
+    # aiohttp answers an unknown Expect header itself, before any middleware has run.
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # Phone numbers and voices belong in no shared cache; a browser may keep what it asks about again.
+    response.headers.setdefault("Cache-Control", "private, no-cache")
+
+
+async def _identity(request: web.Request) -> Identity:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    identity = None
+    if scheme.lower() == "bearer" and secret.strip():
+        parts = request.app[PARTS]
+        async with short_session(parts.database, parts.database_timeout_s) as session:
+            identity = await identify(session, secret.strip())
+    if identity is None:
+        raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="denwaban"'})
+    return identity

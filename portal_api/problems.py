@@ -1,0 +1,194 @@
+"""Every error the API answers: RFC 9457 problem details with a stable `code` and Japanese words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, Field, ValidationError
+
+from store.errors import BadCursor, Conflict, InUse, NotFound, StoreError, Unusable
+
+MOST_FIELD_ERRORS = 50
+
+TITLES: dict[str, tuple[int, str]] = {
+    "malformed_request": (400, "リクエストの形式が正しくありません"),
+    "malformed_json": (400, "JSONとして読み取れません"),
+    "invalid_query": (400, "検索条件が正しくありません"),
+    "bad_cursor": (400, "cursorが正しくありません"),
+    "account_required": (400, "account_idを指定してください"),
+    "unauthorized": (401, "認証が必要です"),
+    "forbidden": (403, "この操作は許可されていません"),
+    "not_found": (404, "見つかりません"),
+    "audio_missing": (404, "音声ファイルがありません"),
+    "method_not_allowed": (405, "このメソッドは使えません"),
+    "body_too_slow": (408, "リクエストの受信が時間内に終わりませんでした"),
+    "in_use": (409, "使用中のため削除できません"),
+    "name_taken": (409, "同じ名前が既に使われています"),
+    "username_taken": (409, "このユーザー名は既に使われています"),
+    "number_taken": (409, "この電話番号は既に登録されています"),
+    "body_too_large": (413, "リクエストが大きすぎます"),
+    "unsupported_media_type": (415, "Content-Typeはapplication/jsonにしてください"),
+    "range_not_satisfiable": (416, "指定された範囲は返せません"),
+    "invalid_body": (422, "入力内容に誤りがあります"),
+    "internal_error": (500, "サーバーで問題が発生しました"),
+    "database_unavailable": (503, "データベースが一時的に使えません"),
+}
+DETAILS = {
+    "malformed_json": "本文はUTF-8の正しいJSONにしてください。",
+    "bad_cursor": "前のページのnextの値をそのまま指定してください。",
+    "account_required": "運用者のトークンでは、対象のアカウントをaccount_idで指定してください。",
+    "unauthorized": "Authorization: Bearer に有効なトークンを付けてください。",
+    "not_found": "指定されたものは存在しないか、このアカウントのものではありません。",
+    "body_too_large": "リクエストの本文は1 MiBまでです。",
+    "internal_error": "時間をおいて再度お試しください。続く場合はrequest_idを添えてお問い合わせください。",
+    "database_unavailable": "しばらく待ってから再度お試しください。",
+}
+FIELD_DETAILS = {
+    "missing": "必須です。",
+    "extra_forbidden": "使えない項目です。",
+    "string_type": "文字列で指定してください。",
+    "bool_type": "trueまたはfalseで指定してください。",
+    "bool_parsing": "trueまたはfalseで指定してください。",
+    "list_type": "配列で指定してください。",
+    "model_type": "オブジェクトで指定してください。",
+    "int_type": "整数で指定してください。",
+    "int_parsing": "整数で指定してください。",
+    "int_parsing_size": "値が大きすぎます。",
+    "string_too_short": "{min_length}文字以上で指定してください。",
+    "string_too_long": "{max_length}文字以内で指定してください。",
+    "string_pattern_mismatch": "使えない文字が含まれているか、長さが正しくありません。",
+    "too_short": "{min_length}件以上で指定してください。",
+    "too_long": "{max_length}件以内で指定してください。",
+    "greater_than_equal": "{ge}以上で指定してください。",
+    "less_than_equal": "{le}以下で指定してください。",
+    "enum": "{expected} のいずれかで指定してください。",
+    "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
+    "not_found": "指定されたものは存在しないか、ここでは使えません。",
+    "repeated": "1回だけ指定してください。",
+}
+HTTP_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field of the body or of the query."""
+
+    field: str = Field(description="項目名。入れ子は . でつなぐ")
+    code: str
+    detail: str
+
+
+class UsedBy(BaseModel):
+    """What still needs the thing that was to be deleted."""
+
+    kind: str
+    id: str
+    name: str
+
+
+class ProblemDetails(BaseModel):
+    """An error, as `application/problem+json`."""
+
+    type: str = Field(description="このcodeの説明の場所")
+    title: str
+    status: int
+    code: str = Field(description="変わらない識別子。プログラムはこれで判断する")
+    detail: str
+    request_id: str
+    errors: list[FieldError] = Field(default=[], description="項目ごとの誤り")
+    used_by: list[UsedBy] = Field(default=[], description="使用中のもの(codeがin_useのとき)")
+
+
+class Problem(Exception):
+    """Raised anywhere below the middleware, which answers it."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str | None = None,
+        errors: Sequence[FieldError] = (),
+        used_by: Sequence[UsedBy] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.errors = list(errors)
+        self.used_by = list(used_by)
+        self.headers = dict(headers or {})
+
+
+def problem_response(problem: Problem, request_id: str) -> web.Response:
+    """Answer `problem`."""
+    status, title = TITLES[problem.code]
+    first = problem.errors[0] if problem.errors else None
+    details = ProblemDetails(
+        type=f"/docs#{problem.code}",
+        title=title,
+        status=status,
+        code=problem.code,
+        detail=problem.detail
+        or (f"{first.field}: {first.detail}" if first else DETAILS.get(problem.code, title)),
+        request_id=request_id,
+        errors=problem.errors,
+        used_by=problem.used_by,
+    )
+    return web.Response(
+        status=status,
+        body=details.model_dump_json().encode(),
+        content_type="application/problem+json",
+        headers=problem.headers,
+    )
+
+
+def problem_of_store(refusal: StoreError) -> Problem:
+    """Say what the store refused in the API's terms."""
+    match refusal:
+        case NotFound():
+            return Problem("not_found")
+        case Unusable():
+            return Problem("invalid_body", errors=[field_error(refusal.field, refusal.code)])
+        case InUse():
+            used_by = [UsedBy(kind=use.kind, id=use.id, name=use.name) for use in refusal.used_by]
+            return Problem("in_use", f"{len(used_by)}件で選択されています。", used_by=used_by)
+        case Conflict():
+            return Problem(refusal.code)
+        case BadCursor():
+            return Problem("bad_cursor")
+        case _:
+            return Problem("internal_error")
+
+
+def problem_of_http(error: web.HTTPException) -> Problem:
+    """Put aiohttp's own refusals (no such path, wrong method, body too large) into our shape."""
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    unknown = "malformed_request" if error.status < 500 else "internal_error"
+    return Problem(HTTP_CODES.get(error.status, unknown), headers=headers)
+
+
+def problem_of_validation(code: str, wrong: ValidationError) -> Problem:
+    """Say per field what pydantic refused. What was given is not repeated: it may be private."""
+    found = wrong.errors(include_url=False, include_input=False)[:MOST_FIELD_ERRORS]
+    if any(error["type"] == "json_invalid" for error in found):
+        return Problem("malformed_json")
+    return Problem(code, errors=[_field_error_of(dict(error)) for error in found])
+
+
+def field_error(field: str, code: str) -> FieldError:
+    return FieldError(field=field, code=code, detail=FIELD_DETAILS[code])
+
+
+def _field_error_of(error: dict[str, Any]) -> FieldError:
+    code = str(error["type"])
+    # Messages of our own validators are Japanese already; pydantic's are not.
+    words = FIELD_DETAILS.get(code)
+    own = str(error["msg"]) if not str(error["msg"]).isascii() else "値が正しくありません。"
+    return FieldError(
+        field=".".join(map(str, error["loc"])),
+        code=code,
+        detail=words.format(**error.get("ctx", {})) if words else own,
+    )

@@ -1,0 +1,90 @@
+"""`/rules`: what a caller hears before and after leaving a message."""
+
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from portal_api.routing import Ask, Resource
+from portal_api.schemas import Body, IdGiven, Name, PageOf, PageQuery, Timestamp
+from store import rules
+from store.models import RusurepoRule
+
+resource = Resource("留守レポのルール")
+
+
+class Rule(BaseModel):
+    id: str
+    number_id: str
+    name: str
+    start_prompt_id: str = Field(description="応答して最初に流す音声")
+    end_prompt_id: str = Field(description="録音の後に流す音声")
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, rule: RusurepoRule) -> Self:
+        return cls(
+            id=rule.id,
+            number_id=rule.number_id,
+            name=rule.name,
+            start_prompt_id=rule.start_prompt_id,
+            end_prompt_id=rule.end_prompt_id,
+            created_at=rule.created_at,
+        )
+
+
+class Rules(PageOf[Rule]):
+    """ルールの1ページ。作成順"""
+
+
+class NewRule(Body):
+    """音声は同じ電話番号のものに限る"""
+
+    number_id: IdGiven
+    name: Name
+    start_prompt_id: IdGiven
+    end_prompt_id: IdGiven
+
+
+class RuleChange(Body):
+    """指定した項目だけを変える"""
+
+    # The made-up defaults are never used: only the fields that were sent are read.
+    name: Name = Field(default_factory=str)
+    start_prompt_id: IdGiven = Field(default_factory=str)
+    end_prompt_id: IdGiven = Field(default_factory=str)
+
+
+class RuleQuery(PageQuery):
+    number_id: IdGiven | None = None
+
+
+@resource.get("/rules", "ルールの一覧")
+async def list_rules(ask: Ask, account_id: str, query: RuleQuery) -> Rules:
+    async with ask.session() as session:
+        page = await rules.list_rules(session, account_id, query.number_id, query.page())
+    return Rules(items=[Rule.of(row) for row in page.items], next=page.next_text)
+
+
+@resource.post("/rules", "ルールを作る", status=201)
+async def create_rule(ask: Ask, account_id: str, body: NewRule) -> Rule:
+    async with ask.session() as session:
+        return Rule.of(await rules.create_rule(session, account_id, **body.model_dump()))
+
+
+@resource.get("/rules/{rule_id}", "ルール")
+async def get_rule(ask: Ask, account_id: str, rule_id: str) -> Rule:
+    async with ask.session() as session:
+        return Rule.of(await rules.get_rule(session, account_id, rule_id))
+
+
+@resource.patch("/rules/{rule_id}", "ルールを変える")
+async def change_rule(ask: Ask, account_id: str, rule_id: str, body: RuleChange) -> Rule:
+    async with ask.session() as session:
+        changes = body.model_dump(exclude_unset=True)
+        return Rule.of(await rules.change_rule(session, account_id, rule_id, **changes))
+
+
+@resource.delete("/rules/{rule_id}", "ルールを削除する。番号で選択中なら in_use")
+async def delete_rule(ask: Ask, account_id: str, rule_id: str) -> None:
+    async with ask.session() as session:
+        await rules.delete_rule(session, account_id, rule_id)

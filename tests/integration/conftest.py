@@ -1,0 +1,107 @@
+"""A running API on a real socket, and clients with tokens."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from portal_api.main import build_app
+from portal_api.routing import Parts
+from store.database import Database
+from store.media import Media
+from store.models import Role
+from store.tokens import issue_token
+from tests.furnishing import SECRET_KEY, Furnished
+from tests.integration.documented import Document
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole response; `body` is its JSON where it has one."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+    body: Any
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields a problem complains of."""
+        return [error["field"] for error in self.body["errors"]]
+
+
+class Client:
+    """Calls the API with one token. Every answer is checked against the API's own document."""
+
+    def __init__(self, http: ClientSession, base: str, token: str | None, document: Document) -> None:
+        self._http = http
+        self._base = base
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._document = document
+
+    async def __call__(self, method: str, path: str, **how: Any) -> Answer:
+        headers = self._headers | how.pop("headers", {})
+        url = f"{self._base}{path}"
+        async with self._http.request(method, url, headers=headers, **how) as response:
+            raw = await response.read()
+            parsed = (
+                await response.json(content_type=None) if "json" in response.content_type and raw else None
+            )
+            answer = Answer(response.status, response.headers, raw, parsed)
+        self._document.check(method, path, answer.status, answer.headers, parsed)
+        return answer
+
+    async def get(self, path: str, **how: Any) -> Answer:
+        return await self("GET", path, **how)
+
+    async def post(self, path: str, json: Any, **how: Any) -> Answer:
+        return await self("POST", path, json=json, **how)
+
+    async def put(self, path: str, json: Any, **how: Any) -> Answer:
+        return await self("PUT", path, json=json, **how)
+
+
+MakeClient = Callable[[str | None], Client]
+
+
+@asynccontextmanager
+async def serving(parts: Parts) -> AsyncIterator[MakeClient]:
+    """Run the API on `parts`. Call what it gives with a token, or None, to get a client."""
+    async with TestServer(build_app(parts)) as server, ClientSession() as http:
+        base = str(server.make_url("")).rstrip("/")
+        async with http.get(f"{base}/openapi.json") as response:
+            document = Document(await response.json())
+        yield lambda token: Client(http, base, token, document)
+
+
+@pytest.fixture
+async def api(database: Database, media: Media) -> AsyncIterator[MakeClient]:
+    """A running API on the test's database."""
+    async with serving(Parts(database, media, "test", SECRET_KEY)) as make_client:
+        yield make_client
+
+
+@pytest.fixture
+def admin(api: MakeClient, ours: Furnished) -> Client:
+    return api(ours.token)
+
+
+@pytest.fixture
+def other_admin(api: MakeClient, theirs: Furnished) -> Client:
+    return api(theirs.token)
+
+
+@pytest.fixture
+def nobody(api: MakeClient) -> Client:
+    return api(None)
+
+
+@pytest.fixture
+async def operator(api: MakeClient, database: Database) -> Client:
+    async with database.session() as session:
+        _, secret = await issue_token(session, Role.OPERATOR, None)
+    return api(secret)

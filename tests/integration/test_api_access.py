@@ -1,0 +1,144 @@
+"""Who may do what: every path, without a token, with another account's ids, as administrator and operator."""
+
+import pytest
+
+from portal_api.main import ROUTES
+from portal_api.routing import Route
+from tests.furnishing import Furnished
+from tests.integration.conftest import Client, MakeClient
+
+pytestmark = pytest.mark.integration
+
+BELOW_API = [route for route in ROUTES if not route.public]
+WITH_IDS = [route for route in BELOW_API if route.path_names]
+
+
+def named(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+def filled(route: Route, account: Furnished) -> str:
+    """Put the account's ids into the route's path."""
+    ids = {
+        "number_id": account.number_id,
+        "rule_id": account.rule_id,
+        "prompt_id": account.prompt_ids[0],
+        "device_id": account.device_id,
+        "message_id": account.message_id,
+        "call_id": account.call_id,
+        "token_id": account.token_id,
+    }
+    return route.path.format(**ids)
+
+
+# Bodies that are right, so that only the id can be what is refused.
+BODIES = {
+    "/api/v1/numbers/{number_id}/rusurepo": {"enabled": False, "rule_id": None},
+    "/api/v1/rules/{rule_id}": {"name": "奪う"},
+}
+# What is deleted is asked for before; the token is what asks.
+LAST = {"/api/v1/rules/{rule_id}": 1, "/api/v1/messages/{message_id}": 1, "/api/v1/tokens/{token_id}": 2}
+
+
+@pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz", "Bearer \xff\xfe"])
+async def test_without_a_valid_token_nothing_is_answered(
+    nobody: Client, ours: Furnished, header: str | None
+) -> None:
+    headers = {"Authorization": header} if header else {}
+    for route in BELOW_API:
+        answer = await nobody(route.method, filled(route, ours), headers=headers)
+        assert (answer.status, answer.body["code"]) == (401, "unauthorized"), named(route)
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_another_accounts_ids_are_not_found(
+    admin: Client, other_admin: Client, theirs: Furnished
+) -> None:
+    for route in WITH_IDS:
+        path, body = filled(route, theirs), BODIES.get(route.path)
+        refused = await admin(route.method, path, json=body)
+        assert (refused.status, refused.body["code"]) == (404, "not_found"), named(route)
+    # The same requests by the owner work: the test asks for things that are there.
+    for route in sorted(
+        WITH_IDS, key=lambda route: LAST.get(route.path, 0) if route.method == "DELETE" else 0
+    ):
+        answer = await other_admin(route.method, filled(route, theirs), json=BODIES.get(route.path))
+        assert answer.status < 300, named(route)
+
+
+async def test_naming_another_account_does_not_help(admin: Client, theirs: Furnished) -> None:
+    for route in BELOW_API:
+        path = f"{filled(route, theirs)}?account_id={theirs.account_id}"
+        answer = await admin(route.method, path, json=BODIES.get(route.path))
+        assert 400 <= answer.status < 500, named(route)
+
+
+@pytest.mark.parametrize("given", ["x" * 32, "%00", "%ff", "..%2f", "あ", "0" * 200, "%0d%0aX:1"])
+async def test_unknown_and_odd_ids_are_not_found(admin: Client, given: str) -> None:
+    for route in WITH_IDS:
+        path = route.path.format(**dict.fromkeys(route.path_names, given))
+        assert (await admin(route.method, path, json=BODIES.get(route.path))).status == 404, named(route)
+
+
+async def test_operators_work_is_forbidden_to_administrators(admin: Client) -> None:
+    for route in (route for route in BELOW_API if route.operator_only):
+        answer = await admin(route.method, route.path, json={})
+        assert (answer.status, answer.body["code"]) == (403, "forbidden"), named(route)
+
+
+async def test_operator_names_the_account(operator: Client, ours: Furnished, theirs: Furnished) -> None:
+    assert (await operator.get("/api/v1/numbers")).body["code"] == "account_required"
+    assert (await operator.get("/api/v1/numbers?account_id=unknown")).status == 404
+    listed = await operator.get(f"/api/v1/numbers?account_id={theirs.account_id}")
+    assert [number["id"] for number in listed.body["items"]] == [theirs.number_id]
+    wrong = await operator.get(f"/api/v1/messages/{ours.message_id}?account_id={theirs.account_id}")
+    assert wrong.status == 404
+
+
+async def test_operator_sets_up_a_customer(operator: Client, ours: Furnished) -> None:
+    account = (await operator.post("/api/v1/accounts", {"name": "新会社"})).body
+    number = await operator.post(
+        "/api/v1/numbers", {"account_id": account["id"], "number": "０３（９８７６）５４３２", "use": "fax"}
+    )
+    assert (number.status, number.body["e164"], number.body["use"]) == (201, "+81398765432", "fax")
+    again = await operator.post("/api/v1/numbers", {"account_id": account["id"], "number": "+81398765432"})
+    assert (again.status, again.body["code"]) == (409, "number_taken")
+    foreign = await operator.post("/api/v1/numbers", {"account_id": account["id"], "number": "+12125550100"})
+    assert (foreign.status, foreign.fields) == (422, ["number"])
+    nowhere = await operator.post("/api/v1/numbers", {"account_id": "x" * 32, "number": "0398765433"})
+    assert (nowhere.status, nowhere.fields) == (422, ["account_id"])
+    names = [one["name"] for one in (await operator.get("/api/v1/accounts")).body["items"]]
+    assert names == ["株式会社あさひ", "新会社"]
+
+
+async def test_tokens_live_and_die(admin: Client, operator: Client, api: MakeClient, ours: Furnished) -> None:
+    issued = (await operator.post("/api/v1/tokens", {"account_id": ours.account_id, "label": "連携"})).body
+    fresh = api(issued["token"])
+    assert (await fresh.get("/api/v1/numbers")).status == 200
+    listed = (await admin.get("/api/v1/tokens")).body["items"]
+    assert [token["label"] for token in listed] == ["", "連携"]
+    assert issued["token"] not in str(listed)
+    assert (await admin("DELETE", f"/api/v1/tokens/{issued['id']}")).status == 204
+    assert (await fresh.get("/api/v1/numbers")).status == 401
+
+
+async def test_administrator_makes_tokens_of_its_own_account_only(
+    admin: Client, ours: Furnished, theirs: Furnished
+) -> None:
+    made = await admin.post("/api/v1/tokens", {})
+    assert (made.status, made.body["account_id"], made.body["role"]) == (
+        201,
+        ours.account_id,
+        "administrator",
+    )
+    assert (await admin.post("/api/v1/tokens", {"role": "operator"})).status == 403
+    foreign = await admin.post("/api/v1/tokens", {"account_id": theirs.account_id})
+    assert (foreign.status, foreign.fields) == (422, ["account_id"])
+    assert (await admin.get(f"/api/v1/tokens?account_id={theirs.account_id}")).status == 404
+
+
+async def test_operator_says_whose_token(operator: Client, ours: Furnished) -> None:
+    for body in ({}, {"role": "operator", "account_id": ours.account_id}, {"account_id": "x"}):
+        refused = await operator.post("/api/v1/tokens", body)
+        assert (refused.status, refused.fields) == (422, ["account_id"])
+    assert (await operator.post("/api/v1/tokens", {"role": "operator"})).body["account_id"] is None
