@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -212,24 +212,14 @@ def generator_trouble(run: Run) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class CpuTimes:
-    """Processor seconds so far: of each named process with all its threads, and of the whole machine."""
-
-    processes: dict[str, float]
-    machine: float
-
-    def since(self, earlier: "CpuTimes") -> "CpuTimes":
-        """What was used in between; a process that was started anew counts from nothing."""
-        used = {name: max(0.0, at - earlier.processes.get(name, 0.0)) for name, at in self.processes.items()}
-        return CpuTimes(used, self.machine - earlier.machine)
+def cpu_seconds(pids: Mapping[str, int], proc: Path = Path("/proc")) -> dict[str, float]:
+    """Processor time of each named process so far, with all its threads; 0 for one that is gone."""
+    return {name: _cpu_of(proc / str(pid) / "stat") for name, pid in pids.items()}
 
 
-def cpu_times(pids: dict[str, int], proc: Path = Path("/proc")) -> CpuTimes:
-    """Read the counters; a process that is gone counts nothing."""
-    return CpuTimes(
-        {name: _cpu_of(proc / str(pid) / "stat") for name, pid in pids.items()}, _busy(proc / "stat")
-    )
+def cpu_between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """What was used in between. A process that was started anew in between shows as nothing."""
+    return {name: max(0.0, at - before.get(name, 0.0)) for name, at in after.items()}
 
 
 def _cpu_of(stat: Path) -> float:
@@ -240,8 +230,3 @@ def _cpu_of(stat: Path) -> float:
         return 0.0
     utime, stime = int(fields[11]), int(fields[12])
     return (utime + stime) / CLOCK_TICKS
-
-
-def _busy(stat: Path) -> float:
-    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, stat.read_text().split()[1:11])
-    return (user + nice + system + irq + softirq + steal) / CLOCK_TICKS
