@@ -1,7 +1,7 @@
 """`python -m bench [--quick]`: start an instance of its own, load it, print the figures.
 
-docs/bench.md explains them. Exit status 1 when a call was lost, a message is missing or doubled, or the packet clock slipped with 200
-recordings at once.
+docs/bench.md explains them. Exit status 1 when a message is missing or doubled, or when the packet
+clock slipped or a call was lost with 200 recordings at once.
 """
 
 import argparse
