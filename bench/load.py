@@ -355,7 +355,7 @@ class Load:
             if record.first_prompt_at is None:
                 self._begin_to_listen(caller, at)
                 return
-        elif record.hash_end_at is None:
+        elif record.hash_at is None:
             record.stray_packets += 1
             return
         else:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-STEPS = (10, 20, 30, 40, 50, 60, 75, 90, 105, 120)
-QUICK_STEPS = (20, 40, 60)
+STEPS = (20, 40, 60, 80, 100, 120)
+QUICK_STEPS = (25, 50)
 FINE_ENOUGH = 8
 """Calls per second between the highest good and the lowest bad rate that need no closer look."""
 
