@@ -53,7 +53,6 @@ async def test_every_moment_of_a_call_is_recorded() -> None:
         moments = [
             record.invited_at,
             record.answered_at,
-            record.acked_at,
             record.first_prompt_at,
             record.last_prompt_at,
             record.speech_at,
