@@ -58,7 +58,7 @@ class Extent:
 
 
 FULL = Extent(STEPS, 8.0, 2, 10.0, True)
-QUICK = Extent(QUICK_STEPS, 4.0, 1, 5.0, False)
+QUICK = Extent(QUICK_STEPS, 3.0, 1, 5.0, False)
 
 
 def main() -> None:

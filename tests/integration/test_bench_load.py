@@ -52,7 +52,6 @@ async def test_every_moment_of_a_call_is_recorded() -> None:
         assert record.failure is None
         moments = [
             record.invited_at,
-            record.answered_at,
             record.first_prompt_at,
             record.last_prompt_at,
             record.speech_at,
@@ -62,6 +61,7 @@ async def test_every_moment_of_a_call_is_recorded() -> None:
             record.bye_at,
         ]
         assert moments == sorted(moment for moment in moments if moment is not None)
+        assert record.answered_at and record.acked_at and record.answered_at < record.acked_at
         assert call.caller.uri.user == record.caller
         assert call.sound.loud.seconds == pytest.approx(0.5, abs=0.06)
         assert call.sound.lost() == 0
