@@ -1,6 +1,6 @@
 """Callers by the hundred out of one thread, cheap enough to share two processors with what they measure.
 
-One loop, one SIP socket and one RTP socket for all calls. Packets are made once: the same numbers and
+One loop, one SIP socket and a few RTP sockets for all calls. Packets are made once: the same numbers and
 times serve every call, since each goes to another port of the switch. What arrives bears the kernel's
 time, so the loop may sleep while packets come. All times are of the wall clock, the kernel's own for
 packets.
@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 
@@ -50,11 +51,14 @@ GIVE_UP_S = 10.0
 RESEND_S = (0.5, 1.0, 2.0, 4.0)
 DIGIT_MS = 120
 DIGIT_PACKETS = DIGIT_MS // 20
+RTP_SOCKETS = 8
+"""More than one, since the system may grant each only a small buffer: together they outlast a hold-up."""
+
 RECEIVE_BUFFER = 8 * 1024 * 1024
 LARGEST = 4096
 SSRC = 0x44454E57
-SO_TIMESTAMPNS = 35
-"""Linux; the socket module has no name for it."""
+SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
+"""Linux; the socket module has no names for them."""
 
 _TIMESTAMP = struct.Struct("@qq")
 _CONTROL = socket.CMSG_SPACE(_TIMESTAMP.size)
@@ -96,6 +100,7 @@ class _Caller:
     record: CallRecord
     dialog: Dialog
     invite: Request
+    rtp: socket.socket
     packets: Packets = field(default_factory=silence_packets)
     number: int = 0
     """Of the next packet to send."""
@@ -107,6 +112,9 @@ class _Caller:
     media: Peer | None = None
     slot: int = -1
     heard_at: float = 0.0
+    heard_number: int = 0
+    """Of the last packet that came."""
+
     heard: bool = False
     """Whether anything was heard of the INVITE."""
 
@@ -120,9 +128,10 @@ class Load:
         self._target = target
         self._host = host
         self._sip = _stamped_socket(host, 0)
-        self._rtp, self._rtcp = _stamped_pair(host)
+        pairs = [_stamped_pair(host) for _ in range(RTP_SOCKETS)]
+        self._rtp, self._rtcp = [rtp for rtp, _ in pairs], [rtcp for _, rtcp in pairs]
         self._sip_port: int = self._sip.getsockname()[1]
-        self._offer = Audio(host, self._rtp.getsockname()[1]).pack()
+        self._offers = [Audio(host, rtp.getsockname()[1]).pack() for rtp in self._rtp]
         self._placed = 0
         self._callers: dict[str, _Caller] = {}
         self._by_port: dict[int, _Caller] = {}
@@ -136,7 +145,7 @@ class Load:
         self._buffer = bytearray(LARGEST)
 
     def close(self) -> None:
-        for one in (self._sip, self._rtp, self._rtcp):
+        for one in (self._sip, *self._rtp, *self._rtcp):
             one.close()
 
     def run(self, plan: Sequence[tuple[float, Script]]) -> Run:
@@ -189,13 +198,12 @@ class Load:
         if not callers:
             return
         self._lateness.append(time.time() - due)
-        send = self._rtp.sendto
         for caller in callers:
             number = caller.number
             if number == caller.turn and caller.next_turn:
                 caller.next_turn(caller)
             if caller.media:
-                send(caller.packets[number], caller.media)
+                caller.rtp.sendto(caller.packets[number], caller.media)
             caller.number = number + 1
 
     # ---- what a caller does
@@ -216,8 +224,9 @@ class Load:
         invite = dialog.request("INVITE", self._via())
         invite.headers.add("Contact", f"<{local.uri}>")
         invite.headers.add("Content-Type", "application/sdp")
-        invite.body = self._offer
-        caller = _Caller(record, dialog, invite)
+        line = self._placed % RTP_SOCKETS
+        invite.body = self._offers[line]
+        caller = _Caller(record, dialog, invite, self._rtp[line])
         self._callers[dialog.call_id] = caller
         record.invited_at = time.time()
         self._send(invite)
@@ -253,7 +262,7 @@ class Load:
         self._acknowledge(caller)
         # The switch begins to play when it hears us: our audio begins together with the ACK.
         record.acked_at = time.time()
-        self._rtp.sendto(caller.packets[0], caller.media)
+        caller.rtp.sendto(caller.packets[0], caller.media)
         caller.number = 1
         caller.slot = self._slot
         self._slots[caller.slot].append(caller)
@@ -336,7 +345,11 @@ class Load:
         self._forget(caller)
 
     def _receive_rtp(self) -> None:
-        receive, buffer, by_port = self._rtp.recvmsg_into, [self._buffer], self._by_port
+        for rtp in self._rtp:
+            self._receive_rtp_of(rtp)
+
+    def _receive_rtp_of(self, rtp: socket.socket) -> None:
+        receive, buffer, by_port = rtp.recvmsg_into, [self._buffer], self._by_port
         while True:
             try:
                 _, control, _, peer = receive(buffer, _CONTROL)
@@ -344,11 +357,14 @@ class Load:
                 return
             caller = by_port.get(peer[1])
             if caller:
-                self._take_packet(caller, _stamp(control), marker=self._buffer[1] >= 0x80)
+                header = self._buffer
+                self._take_packet(caller, _stamp(control), header[2] << 8 | header[3], header[1] >= 0x80)
 
-    def _take_packet(self, caller: _Caller, at: float, marker: bool) -> None:
+    def _take_packet(self, caller: _Caller, at: float, number: int, marker: bool) -> None:
         record, since = caller.record, at - caller.heard_at
-        caller.heard_at = at
+        if caller.heard_at:
+            record.lost_packets += (number - caller.heard_number - 1) & 0xFFFF
+        caller.heard_at, caller.heard_number = at, number
         if record.speech_at is None:
             record.start_packets += 1
             record.last_prompt_at = at
@@ -392,6 +408,9 @@ def _stamp(control: list[tuple[int, int, bytes]]) -> float:
 def _stamped_socket(host: str, port: int) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    # Root may have more than the system's limit.
+    with suppress(PermissionError):
+        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
     made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     made.setblocking(False)
     made.bind((host, port))

@@ -68,6 +68,9 @@ class CallRecord:
     late_packets: int = 0
     """Packets of a prompt that came more than 40 ms after the one before."""
 
+    lost_packets: int = 0
+    """Missing numbers: on one machine nothing but our own full buffer loses a packet."""
+
     @property
     def answer_to_prompt_s(self) -> float | None:
         """From our ACK, with which our first audio goes out, to the first packet of the start prompt."""
@@ -83,10 +86,10 @@ class CallRecord:
         """Why this call is no success; None for one in which everything came, in order."""
         if self.status != 200:
             return f"refused {self.status}" if self.status else "no answer"
-        if self.start_packets < _at_least(self.script.start_prompt_s):
-            return "start prompt cut" if self.start_packets else "no start prompt"
         if self.stray_packets:
             return "hole in the start prompt"
+        if self.start_packets < _at_least(self.script.start_prompt_s):
+            return "start prompt cut" if self.start_packets else "no start prompt"
         if self.script.speech_s is not None and self.end_packets < _at_least(self.script.end_prompt_s):
             return "end prompt cut" if self.end_packets else "no end prompt"
         return None if self.bye_at else "not hung up"
@@ -176,6 +179,10 @@ class Run:
         return [wait for record in self.records if (wait := record.hash_to_prompt_s) is not None]
 
     @property
+    def lost_packets(self) -> int:
+        return sum(record.lost_packets for record in self.records)
+
+    @property
     def load_share(self) -> float:
         """The part of one processor that the load itself took."""
         return self.load_cpu_s / self.wall_s
@@ -207,6 +214,8 @@ def generator_trouble(run: Run) -> str:
     """Why the load itself, not the switch, may have set the figures; empty where it kept time."""
     if run.lateness.p99 > GENERATOR_LATE_S:
         return f"the load was late itself, p99 {run.lateness.p99 * 1000:.0f} ms"
+    if run.lost_packets:
+        return f"the load lost {run.lost_packets} packets itself"
     if run.load_share > GENERATOR_SHARE:
         return f"the load took {run.load_share:.0%} of a processor"
     return ""

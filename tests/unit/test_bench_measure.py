@@ -110,6 +110,9 @@ def test_a_slipping_packet_clock_is_trouble() -> None:
 
 def test_a_late_or_overworked_load_says_so() -> None:
     assert generator_trouble(run_of([], late_s=0.05)) == "the load was late itself, p99 50 ms"
+    deaf = good_call()
+    deaf.lost_packets = 3
+    assert generator_trouble(run_of([deaf])) == "the load lost 3 packets itself"
     assert generator_trouble(run_of([], cpu_s=9.0)) == "the load took 90% of a processor"
 
 
