@@ -24,9 +24,9 @@ class Tool:
     data_folder: Path
 
 
-def find_asterisk(settings: Settings) -> Tool:
+def find_asterisk() -> Tool:
     """Where Asterisk is. Raises NotSetUp."""
-    path = settings.asterisk or CHECKOUT / ".cache" / "tools.json"
+    path = CHECKOUT / ".cache" / "tools.json"
     try:
         found = json.loads(path.read_text())["asterisk"]
     except (OSError, ValueError, KeyError):

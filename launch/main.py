@@ -107,7 +107,7 @@ class Instance:
         self._settings = settings
         self._ready_file = settings.var / "ready.json"
         self._ready = False
-        tool = find_asterisk(settings)
+        tool = find_asterisk()
         self._folders = folders_of(settings, tool)
         environment = dict(os.environ)
         logs = settings.var / "log"
@@ -123,6 +123,7 @@ class Instance:
 
     async def run(self, stop: asyncio.Event) -> None:
         self._ready_file.unlink(missing_ok=True)
+        self._settings.heartbeat_file.unlink(missing_ok=True)
         check_ports(self._settings)
         began = time.monotonic()
         print(f"Denwaban starts in {self._settings.var} ...", flush=True)
@@ -229,7 +230,7 @@ class Instance:
                 old.unlink(missing_ok=True)
 
     async def _logger_rotate(self) -> None:
-        command = [*find_asterisk(self._settings).command, "-C", str(self._folders.etc / "asterisk.conf")]
+        command = [*find_asterisk().command, "-C", str(self._folders.etc / "asterisk.conf")]
         process = await asyncio.create_subprocess_exec(
             *command, "-rx", "logger rotate", stdout=asyncio.subprocess.DEVNULL, start_new_session=True
         )

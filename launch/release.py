@@ -1,11 +1,12 @@
 """When the control plane does not come back, its callers must not wait in silence: the dialplan takes them.
 
-A controller that is killed is back within two seconds and takes its calls up itself. This is for one that
-cannot start, or hangs.
+A controller that is killed is back within two or three seconds and takes its calls up itself. This is for
+one that cannot start, or hangs.
 """
 
 import asyncio
 import logging
+import time
 
 import aiohttp
 
@@ -14,34 +15,31 @@ from settings import Settings
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
+LOOK_S = 0.5
+SILENT_S = 4.0
+"""The control plane shows every second that it is alive."""
 
 
 async def release_callers(settings: Settings) -> None:
-    """Watch, and hand waiting callers to the dialplan while the control plane is not ready; for ever."""
+    """Watch, and hand waiting callers to the dialplan while the control plane shows no life; for ever."""
     headers = {"Authorization": aiohttp.encode_basic_auth(APPLICATION, settings.ari_password)}
-    limit = aiohttp.ClientTimeout(total=3)
-    async with (
-        aiohttp.ClientSession(timeout=limit) as api,
-        aiohttp.ClientSession(
-            f"http://127.0.0.1:{settings.ari_port}/", headers=headers, timeout=limit
-        ) as ari,
-    ):
+    async with aiohttp.ClientSession(
+        f"http://127.0.0.1:{settings.ari_port}/", headers=headers, timeout=aiohttp.ClientTimeout(total=3)
+    ) as ari:
         while True:
             await asyncio.sleep(LOOK_S)
-            try:
-                if await _control_plane_is_down(api, settings):
+            if _silent_s(settings) > SILENT_S:
+                try:
                     await _release(ari)
-            except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
-                # The API or Asterisk is being started as well.
-                continue
+                except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as problem:
+                    log.warning("callers cannot be released: %s", problem)
 
 
-async def _control_plane_is_down(api: aiohttp.ClientSession, settings: Settings) -> bool:
-    """True only when the database answers and says so: without it nobody knows."""
-    async with api.get(f"{settings.api_url}/readyz") as answer:
-        parts = {part["part"]: part["ready"] for part in (await answer.json())["parts"]}
-    return bool(parts.get("database")) and not parts.get(f"{settings.node}.pbx", False)
+def _silent_s(settings: Settings) -> float:
+    try:
+        return time.time() - settings.heartbeat_file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 async def _release(ari: aiohttp.ClientSession) -> None:

@@ -88,6 +88,7 @@ async def run(settings: Settings) -> None:
             journal.problem,
         ]
         figures = {
+            "pid": os.getpid(),
             "calls": len(runner.calls),
             "tasks": len(asyncio.all_tasks()),
             "notes_waiting": journal.waiting,
@@ -96,6 +97,7 @@ async def run(settings: Settings) -> None:
 
     async def keep_reporting() -> None:
         while True:
+            settings.heartbeat_file.touch()
             reason, figures = state()
             try:
                 async with asyncio.timeout(REPORT_S), database.session() as session:

@@ -6,6 +6,7 @@ environment. `docs/settings.md` lists every variable; a test keeps the two alike
 
 import ipaddress
 import json
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from typing import Literal, TypeVar
 
 Mode = Literal["embedded", "production"]
 T = TypeVar("T")
+
+SHORTEST_SECRET = 16
+PASSWORD_SIGNS = "-_.~+/=@:!*"
+UNFIT_IN_PATHS = set(",;&|${}[]()<>\"'`\\\n\r\t")
+"""Signs with a meaning of their own in a dialplan, an ARI media list or a configuration file."""
 
 LOOPBACK_ONLY: tuple[str, ...] = ("127.0.0.0/8",)
 
@@ -57,7 +63,6 @@ class Settings:
     database_url: str
     trunk_uri: str
     trunk_accept: tuple[str, ...]
-    asterisk: Path | None
     dialplan_extra: Path | None
     log_level: str
     ari_password: str
@@ -80,6 +85,11 @@ class Settings:
         return Path(__file__).resolve().parent.parent / "asterisk-conf" / "sounds"
 
     @property
+    def heartbeat_file(self) -> Path:
+        """Touched by the control plane every second while it works; needs neither database nor network."""
+        return self.var / "controller.alive"
+
+    @property
     def demo_file(self) -> Path:
         """The demo account's tokens, numbers and devices, embedded default only."""
         return self.var / "demo.json"
@@ -90,8 +100,14 @@ class Settings:
         return self.var / "media"
 
     @property
+    def bind_host(self) -> str:
+        """The address as it stands before a port: IPv6 in brackets."""
+        return f"[{self.bind}]" if ":" in self.bind else self.bind
+
+    @property
     def api_url(self) -> str:
-        return f"http://{self.bind if self.bind != '0.0.0.0' else '127.0.0.1'}:{self.api_port}"
+        reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+        return f"http://{reachable.get(self.bind_host, self.bind_host)}:{self.api_port}"
 
 
 class _Reader:
@@ -131,10 +147,18 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         _require_loopback(bind, accept, reader.problems)
     else:
         reader.problems += [
-            f"DENWABAN_{name} is missing: a production start takes no default secret"
+            f"DENWABAN_{name} is missing or too short: a production start takes no default secret, "
+            f"give {SHORTEST_SECRET} characters or more"
             for name, value in given.items()
-            if len(value) < 16
+            if len(value) < SHORTEST_SECRET
         ]
+    reader.problems += [
+        f"DENWABAN_{name}: only letters, digits and {PASSWORD_SIGNS} can stand in Asterisk's configuration"
+        for name in ("ARI_PASSWORD", "AMI_PASSWORD")
+        if not _plain(given[name])
+    ]
+    if set(str(var)) & UNFIT_IN_PATHS:
+        reader.problems.append(f"DENWABAN_VAR={str(var)!r}: Asterisk's dialplan cannot take such a path")
     ari_port = reader.parsed("ARI_PORT", 8088, _port)
     settings = Settings(
         mode=mode,
@@ -156,7 +180,6 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         database_url=reader.parsed("DATABASE_URL", f"sqlite+aiosqlite:///{var}/denwaban.db", _database_url),
         trunk_uri=reader.parsed("TRUNK_URI", "sip:127.0.0.1:5080", _sip_uri),
         trunk_accept=accept,
-        asterisk=reader.parsed("ASTERISK", None, lambda raw: (folder / raw).resolve()),
         dialplan_extra=reader.parsed("DIALPLAN_EXTRA", None, _file),
         log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
         ari_password=given["ARI_PASSWORD"],
@@ -167,6 +190,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         settings.tls_certificate and settings.tls_key
     ):
         reader.problems.append("DENWABAN_SIP_TLS_PORT and _SIP_WSS_PORT need DENWABAN_TLS_CERT and _TLS_KEY")
+    reader.problems += _clashes(settings)
     if reader.problems:
         raise SettingsRefused(reader.problems)
     return _with_kept_secrets(settings) if settings.embedded else settings
@@ -177,14 +201,23 @@ def _with_kept_secrets(settings: Settings) -> Settings:
     from dataclasses import replace
 
     path = settings.var / "secrets.json"
+    names = ("ari_password", "ami_password", "secret_key")
     if not path.exists():
         settings.var.mkdir(parents=True, exist_ok=True)
-        made = {name: secrets.token_urlsafe(32) for name in ("ari_password", "ami_password", "secret_key")}
+        made = {name: secrets.token_urlsafe(32) for name in names}
         draft = path.with_suffix(".new")
         draft.touch(mode=0o600)
-        draft.write_text(json.dumps(made))
+        with draft.open("w") as file:
+            file.write(json.dumps(made))
+            file.flush()
+            # Without the key nobody reads the devices' passwords again.
+            os.fsync(file.fileno())
         draft.rename(path)
-    kept = json.loads(path.read_text())
+    try:
+        read = json.loads(path.read_text())
+        kept = {name: str(read[name]) for name in names}
+    except (ValueError, KeyError, TypeError):
+        raise SettingsRefused([f"{path} is damaged: put back its copy, or set all secrets"]) from None
     return replace(
         settings,
         ari_password=settings.ari_password or kept["ari_password"],
@@ -215,6 +248,32 @@ def _require_loopback(bind: str, accept: tuple[str, ...], problems: list[str]) -
 
 def _within_loopback(network: str) -> bool:
     return ipaddress.ip_network(network).network_address.is_loopback
+
+
+def _plain(password: str) -> bool:
+    return all(sign.isascii() and (sign.isalnum() or sign in PASSWORD_SIGNS) for sign in password)
+
+
+def _clashes(settings: Settings) -> list[str]:
+    """Ports that two parts of one instance would want."""
+    tcp: dict[int, list[str]] = {}
+    ports = {
+        "SIP_PORT": settings.sip_port,
+        "SIP_TLS_PORT": settings.sip_tls_port,
+        "SIP_WSS_PORT": settings.sip_wss_port,
+        "ARI_PORT": settings.ari_port,
+        "AMI_PORT": settings.ami_port,
+        "AGI_PORT": settings.agi_port,
+        "API_PORT": settings.api_port,
+    }
+    for name, port in ports.items():
+        if port is not None:
+            tcp.setdefault(port, []).append(f"DENWABAN_{name}")
+    found = [f"{' and '.join(names)} are both {port}" for port, names in tcp.items() if len(names) > 1]
+    rtp, udptl = settings.rtp_ports, settings.udptl_ports
+    if rtp.first <= udptl.last and udptl.first <= rtp.last:
+        found.append("DENWABAN_RTP_PORTS and DENWABAN_UDPTL_PORTS overlap")
+    return found
 
 
 def _mode(raw: str) -> Mode:
@@ -268,7 +327,8 @@ def _database_url(raw: str) -> str:
 
 
 def _sip_uri(raw: str) -> str:
-    if not raw.startswith(("sip:", "sips:")) or any(sign in raw for sign in ' "<>\n\r'):
+    scheme, _, rest = raw.partition(":")
+    if scheme not in {"sip", "sips"} or not rest or not raw.isprintable() or set(raw) & set(' "<>\\'):
         raise ValueError("must be a SIP URI, as sip:192.0.2.1:5060")
     return raw
 

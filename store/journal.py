@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Executable, bindparam, insert, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database
@@ -31,6 +31,12 @@ _ENTRY = insert(JournalEntry)
 _CALL = insert(Call)
 _MESSAGE = insert(VoiceMessage)
 _JOB = insert(Job)
+_CALLS: Any = Call.__table__
+_OUTCOME: Executable = (
+    update(_CALLS)
+    .where(_CALLS.c.id == bindparam("which"), _CALLS.c.message_outcome.is_(None))
+    .values(message_outcome=bindparam("new_message_outcome"))
+)
 _CHANGES: dict[tuple[str, ...], Executable] = {}
 
 
@@ -49,8 +55,6 @@ class CallJournal:
         self._database = database
         self._deeds: list[_Deed] = []
         self._something = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self.problem = ""
         """Why the database cannot be written at the moment; empty when it can."""
 
@@ -84,17 +88,18 @@ class CallJournal:
             [
                 (_MESSAGE, message),
                 (_JOB, job),
-                _change(message["call_id"], {"message_outcome": MessageOutcome.KEPT}),
+                _settle(message["call_id"], MessageOutcome.KEPT),
             ]
         )
 
     def settle_without_message(self, call_id: str, outcome: MessageOutcome) -> "asyncio.Future[None]":
-        """There was a recording, and no message came of it."""
-        return self._awaited([_change(call_id, {"message_outcome": outcome})])
+        """There was a recording, and no message came of it. An outcome that is set already stays."""
+        return self._awaited([_settle(call_id, outcome)])
 
     async def flushed(self) -> None:
         """Wait until everything noted so far is committed."""
-        await self._idle.wait()
+        if self._deeds:
+            await self._awaited([])
 
     def _awaited(self, steps: list[tuple[Executable, dict[str, Any]]]) -> "asyncio.Future[None]":
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -105,7 +110,6 @@ class CallJournal:
 
     def _take(self, deed: _Deed) -> None:
         self._deeds.append(deed)
-        self._idle.clear()
         self._something.set()
 
     async def run(self) -> None:
@@ -116,8 +120,9 @@ class CallJournal:
             deeds = list(self._deeds)
             try:
                 await self._write(deeds)
-            except (SQLAlchemyError, OSError, TimeoutError) as problem:
-                self.problem = f"{type(problem).__name__}: {str(problem).splitlines()[0]}"
+            except Exception as problem:
+                # Whatever it is: this task must outlive it, and nothing is lost by waiting.
+                self.problem = f"{type(problem).__name__}: {str(problem).partition(chr(10))[0]}"
                 log.warning(
                     "the journal cannot be written: %s", self.problem, extra={"action": "journal_away"}
                 )
@@ -126,18 +131,21 @@ class CallJournal:
             self.problem = ""
             if not self._deeds:
                 self._something.clear()
-                self._idle.set()
 
     async def _write(self, deeds: list[_Deed]) -> None:
         try:
             await self._write_together(deeds)
             del self._deeds[: len(deeds)]
-        except IntegrityError:
+        except Exception as problem:
+            if not _is_refusal(problem):
+                raise
             # One of them cannot be written (its number was deleted meanwhile); it must not stop the rest.
             for deed in deeds:
                 try:
                     await self._write_together([deed])
-                except IntegrityError as refused:
+                except Exception as refused:
+                    if not _is_refusal(refused):
+                        raise
                     log.exception("a note was refused by the database", extra={"action": "note_refused"})
                     if deed.committed is not None and not deed.committed.done():
                         deed.committed.set_exception(refused)
@@ -162,13 +170,28 @@ async def _execute(connection: AsyncConnection, steps: list[tuple[Executable, di
 _ORDER = {id(_CALL): 0, id(_MESSAGE): 1, id(_JOB): 2, id(_ENTRY): 3}
 
 
+def _is_refusal(problem: Exception) -> bool:
+    """Whether what was to be written is at fault, and not the state of the database.
+
+    SQLSTATE 22 is bad data (a text too long for its column), 23 a broken constraint.
+    """
+    if isinstance(problem, DBAPIError):
+        code = str(getattr(problem.orig, "sqlstate", None) or "")
+        of_data = isinstance(problem, IntegrityError | DataError) or code[:2] in {"22", "23"}
+        return of_data and not problem.connection_invalidated
+    return isinstance(problem, StatementError | ValueError | TypeError)
+
+
+def _settle(call_id: str, outcome: MessageOutcome) -> tuple[Executable, dict[str, Any]]:
+    return _OUTCOME, {"which": call_id, "new_message_outcome": outcome}
+
+
 def _change(call_id: str, columns: dict[str, Any]) -> tuple[Executable, dict[str, Any]]:
     names = tuple(sorted(columns))
     if names not in _CHANGES:
         # A Core statement: the ORM's bulk update would want the row's own key name.
-        table = Call.__table__
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-        _CHANGES[names] = update(table).where(table.c.id == bindparam("which")).values(values)  # type: ignore[arg-type]
+        _CHANGES[names] = update(_CALLS).where(_CALLS.c.id == bindparam("which")).values(values)
     return _CHANGES[names], {"which": call_id, **{f"new_{name}": value for name, value in columns.items()}}
 
 

@@ -9,7 +9,7 @@ CHUNK = 65536
 
 
 class Cable:
-    """Relays connections from `port` to `far_port`. Cut silently, its ends learn nothing: no reset, no end."""
+    """Relays connections from `port` to `far_port`. Cut silently, its ends learn nothing."""
 
     def __init__(self, far_port: int) -> None:
         self.far_port = far_port

@@ -1,17 +1,19 @@
 """A whole instance for tests: what `make run` starts, on free ports and in a folder of its own."""
 
+import asyncio
 import json
 import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -19,6 +21,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 START_LIMIT_S = 60.0
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 def free_ports(count: int) -> list[int]:
@@ -62,6 +65,11 @@ class RunningSwitch:
     def voice_number(self) -> Json:
         numbers: list[Json] = self.ready["numbers"]
         return next(number for number in numbers if number["use"] == "voice")
+
+    @property
+    def database_url(self) -> str:
+        given = self.environment.get("DENWABAN_DATABASE_URL")
+        return given or f"sqlite+aiosqlite:///{self.var}/denwaban.db"
 
     @property
     def spool(self) -> Path:
@@ -113,15 +121,32 @@ class RunningSwitch:
             cursor = f"&cursor={page['next']}"
 
     async def messages_of(self, caller: str) -> list[Json]:
-        return [message for message in await self.messages() if message["caller"] == caller]
+        """The messages of a caller, given as dialled in Japan."""
+        e164 = f"+81{caller[1:]}"
+        return [message for message in await self.messages() if message["caller"] == e164]
+
+    async def message_of(self, caller: str, limit_s: float = 10.0) -> Json:
+        """Wait for the only message of a caller."""
+        found = await eventually(lambda: self.messages_of(caller), limit_s, f"a message of {caller}")
+        (message,) = found
+        return message
 
     async def calls_of(self, caller: str) -> list[Json]:
         calls: list[Json] = (await self.ask("GET", "/api/v1/calls?limit=100"))["items"]
-        return [call for call in calls if call["other_party"] == caller]
+        return [call for call in calls if call["other_party"] == f"+81{caller[1:]}"]
+
+    async def finished_call_of(self, caller: str, limit_s: float = 10.0) -> Json:
+        """Wait for the only call of a caller to have ended."""
+
+        async def ended() -> list[Json]:
+            return [call for call in await self.calls_of(caller) if call["ended_at"]]
+
+        (call,) = await eventually(ended, limit_s, f"the end of the call of {caller}")
+        return call
 
     async def journal_of(self, caller: str) -> list[str]:
         """The events of this caller's only call, in order."""
-        (call,) = await self.calls_of(caller)
+        call = await self.finished_call_of(caller)
         journal = await self.ask("GET", f"/api/v1/calls/{call['id']}/journal")
         return [entry["event"] for entry in journal["items"]]
 
@@ -164,8 +189,26 @@ class RunningSwitch:
         return f"http://127.0.0.1:{self.environment['DENWABAN_API_PORT']}"
 
     def is_ready(self) -> bool:
+        """Every part says so, and the control plane that says it is the one that runs now."""
         parts = self.parts()
-        return bool(parts) and all(part["ready"] for part in parts.values())
+        try:
+            alive = self.pid("controller") == self.figures()["pid"] and all(
+                Path(f"/proc/{self.pid(part)}").exists() for part in ("asterisk", "controller", "api")
+            )
+        except (OSError, TypeError, ValueError):
+            return False
+        return alive and bool(parts) and all(part["ready"] for part in parts.values())
+
+    def figures(self) -> dict[str, int]:
+        """The figures the control plane reports of itself every second (SQLite only)."""
+        if not (self.var / "denwaban.db").exists():
+            return {"pid": self.pid("controller")}
+        with closing(sqlite3.connect(self.var / "denwaban.db")) as database:
+            (details,) = database.execute(
+                "SELECT details FROM part_reports WHERE part LIKE '%.pbx'"
+            ).fetchone()
+        told: dict[str, int] = json.loads(details)
+        return told
 
     def wait_ready(self, limit_s: float = START_LIMIT_S) -> None:
         until(self.is_ready, limit_s, "the instance is ready")
@@ -188,6 +231,15 @@ def until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
         time.sleep(0.05)
+
+
+async def eventually(look: Callable[[], Awaitable[T]], limit_s: float, what: str) -> T:
+    """Poll `look` until it gives something; AssertionError when it does not in time."""
+    deadline = time.monotonic() + limit_s
+    while not (found := await look()):
+        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
+        await asyncio.sleep(0.1)
+    return found
 
 
 def settings_for(var: Path, **more: str) -> dict[str, str]:

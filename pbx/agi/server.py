@@ -72,7 +72,7 @@ class AgiServer:
                     raise BadRequest("no such script")
                 await script(variables)
         except (BadRequest, TimeoutError, ConnectionError) as problem:
-            log.warning("AGI request dropped: %s", problem or "time-out", extra={"action": "agi_dropped"})
+            log.warning("AGI request dropped: %s", str(problem) or "time-out", extra={"action": "agi_dropped"})
         except Exception:
             log.exception("AGI script failed", extra={"action": "agi_failed"})
         finally:

@@ -28,6 +28,8 @@ COMMAND_LIMIT_S = 5.0
 HEARTBEAT_S = 2.0
 """A websocket that was cut without being closed is noticed after 1.5 times this."""
 
+RETRY_S = 0.1
+
 WANTED_EVENTS = (
     "StasisStart",
     "StasisEnd",
@@ -46,7 +48,10 @@ Json = dict[str, Any]
 
 
 class Ari(Protocol):
-    """What a call asks of Asterisk. 404 and 409 of a channel's verb mean the caller is gone: HungUp."""
+    """What calls and their runner ask of Asterisk.
+
+    404 and 409 of a channel's verb mean that the caller is gone: HungUp.
+    """
 
     async def answer(self, channel: str) -> None: ...
     async def play(self, channel: str, playback: str, media: str) -> None: ...
@@ -58,6 +63,8 @@ class Ari(Protocol):
     async def hang_up(self, channel: str, cause: int) -> None: ...
     async def continue_in_dialplan(self, channel: str, context: str) -> None: ...
     async def until_connected(self, timeout_s: float) -> None: ...
+    async def channels(self) -> list[Json]: ...
+    async def our_channel_ids(self) -> set[str]: ...
 
 
 class AriSession:
@@ -92,16 +99,16 @@ class AriSession:
 
         Events that arrive while `on_connected` works are handed on at once: nothing is missed between.
         """
-        async with aiohttp.ClientSession(
-            headers=self._headers, connector=aiohttp.TCPConnector(limit=400)
-        ) as http:
-            self._http = http
-            while True:
+        while True:
+            # New connections each time: those kept from before may be as dead as the websocket was.
+            connector = aiohttp.TCPConnector(limit=400)
+            async with aiohttp.ClientSession(headers=self._headers, connector=connector) as http:
+                self._http = http
                 try:
                     await self._connection(http, on_connected, on_event)
                 except (aiohttp.ClientError, AsteriskAway, AsteriskRefused, OSError, TimeoutError) as problem:
                     self._away(f"{type(problem).__name__}: {problem}")
-                await asyncio.sleep(0.2)
+            await asyncio.sleep(RETRY_S)
 
     def _away(self, problem: str) -> None:
         if problem != self.last_problem:
@@ -116,7 +123,13 @@ class AriSession:
     ) -> None:
         url = f"{self._base}/events?app={APPLICATION}&subscribeAll=false"
         async with asyncio.timeout(COMMAND_LIMIT_S):
-            socket = await http.ws_connect(url, heartbeat=HEARTBEAT_S, max_msg_size=0, autoclose=True)
+            socket = await http.ws_connect(
+                url,
+                heartbeat=HEARTBEAT_S,
+                max_msg_size=0,
+                # A peer that does not answer is not waited for when it is left.
+                timeout=aiohttp.ClientWSTimeout(ws_close=0.1),
+            )
         reader = asyncio.create_task(self._read(socket, on_event), name="ari reader")
         try:
             self._socket = socket

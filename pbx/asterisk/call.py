@@ -11,27 +11,43 @@ at what was done before: the journal of its earlier life and what Asterisk is st
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pbx.asterisk.ari import Ari, Json
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp
 from pbx.routing.limits import MESSAGE_BACKSTOP_S, SILENCE_S
-from store.models import CallerKind, EndedBy
+from pbx.spool.sound import BYTES_PER_SECOND, HEADER_BYTES, NotARecording, read_wav
+from store.models import CallerKind, EndedBy, now
+
+T = TypeVar("T")
 
 RECONNECT_S = 60.0
 """How long a verb waits for a lost connection before the call is given up."""
 
+AGAIN_S = 0.2
+"""A verb may notice a lost connection before the session does: it asks again no sooner."""
+
 LONGEST_PROMPT_S = 600.0
 STOP_S = 5.0
 HASH = "#"
+HASH_S = 1.0
+"""Asterisk ends a recording at `#` by itself, unless the recording was only about to begin."""
+
+NO_PACKETS_S = 3.0
+"""Asterisk needs four seconds to end a recording for want of packets; sooner is something else."""
+
+TRIMMED_S = SILENCE_S - 0.2
+TRIMMED_GIVE_OR_TAKE_S = 0.3
+"""Asterisk cuts off the silence that made it end a recording, but for 0.2 s (main/app.c). This alone tells
+such an end: the event's `silence_duration` counts every pause but the last."""
 
 CAUSE_NORMAL = 16
 CAUSE_UNKNOWN_NUMBER = 1
-CAUSE_UNFIT = 58
-"""Q.850: bearer capability not available."""
+CAUSE_UNFIT = 20
+"""Q.850: subscriber absent, which a SIP caller gets as 480."""
 
 
 class Journal(Protocol):
@@ -58,6 +74,14 @@ class Recording:
     started_at: datetime
 
 
+@dataclass(frozen=True)
+class Milestone:
+    """A line of the journal."""
+
+    at: datetime
+    details: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class Call:
     """One caller's channel. `id` is its unique id, the same in Asterisk, spool, store and API."""
@@ -71,16 +95,18 @@ class Call:
     caller_kind: CallerKind
     started_at: datetime
     answered_at: datetime | None = None
-    past: dict[str, datetime] = field(default_factory=dict)
-    """Milestones of an earlier life: event -> when. Empty for a call that is new."""
+    past: dict[str, Milestone] = field(default_factory=dict)
+    """Milestones of an earlier life: event -> its first time. Empty for a call that is new."""
     hangup_requested: bool = False
     handed_over: bool = False
     """The dialplan has the channel now; what becomes of the call stands in its slip."""
     recording: Recording | None = None
     _gone: bool = False
     _digits: list[str] = field(default_factory=list)
+    _pressed: asyncio.Future[None] | None = None
     _expected: dict[str, asyncio.Future[Json]] = field(default_factory=dict)
-    _on_digit: Callable[[str], None] | None = None
+    _asked: set[str] = field(default_factory=set)
+    """What of the expected Asterisk is known to have begun."""
 
     # ---- what Asterisk tells ---------------------------------------------------------------------
 
@@ -93,8 +119,8 @@ class Call:
                 self._settle(f"recording:{event['recording']['name']}", event["recording"])
             case "ChannelDtmfReceived":
                 self._digits.append(event["digit"])
-                if self._on_digit is not None:
-                    self._on_digit(event["digit"])
+                if self._pressed is not None and not self._pressed.done():
+                    self._pressed.set_result(None)
             case "ChannelHangupRequest":
                 self.hangup_requested = True
             case "StasisEnd" | "ChannelDestroyed":
@@ -112,12 +138,21 @@ class Call:
         return self._gone
 
     async def catch_up(self) -> None:
-        """After a lost connection: settle what ended unheard."""
-        for key, waiting in list(self._expected.items()):
-            kind, _, name = key.partition(":")
-            look = self.ari.playback_exists if kind == "playback" else self.ari.recording_exists
-            if not waiting.done() and not await look(name) and not waiting.done():
+        """After a lost connection: settle what ended unheard.
+
+        What Asterisk may never have been asked for is left to the verb, which asks again.
+        """
+        for key in list(self._asked):
+            waiting = self._expected.get(key)
+            if waiting is None or waiting.done():
+                continue
+            if not await self._goes_on(key) and not waiting.done():
                 waiting.set_result({"state": "done", "unheard": True})
+
+    async def _goes_on(self, key: str) -> bool:
+        kind, _, name = key.partition(":")
+        look = self.ari.playback_exists if kind == "playback" else self.ari.recording_exists
+        return await look(name)
 
     def _settle(self, key: str, outcome: Json) -> None:
         waiting = self._expected.get(key)
@@ -132,6 +167,7 @@ class Call:
         return waiting
 
     def _forget(self, key: str) -> None:
+        self._asked.discard(key)
         waiting = self._expected.pop(key, None)
         if waiting is not None and waiting.done() and not waiting.cancelled():
             waiting.exception()
@@ -141,8 +177,8 @@ class Call:
     async def answer(self) -> None:
         """Pick up. Raises HungUp."""
         if self.answered_at is None:
-            await self._surely(lambda: self.ari.answer(self.id), self._never)
-            self.answered_at = datetime.now(UTC)
+            await self._surely(lambda: self.ari.answer(self.id))
+            self.answered_at = now()
             self.journal.note(self.id, "answered")
 
     async def play(self, step: str, *sounds: Path, skip_on: str = "") -> Played:
@@ -153,98 +189,119 @@ class Call:
         """
         playback = f"{self.id}.{step}"
         key = f"playback:{playback}"
-        began, over = f"{step}_started", f"{step}_ended"
+        over = f"{step}_ended"
         if over in self.past:
-            return Played.EARLIER
+            how = self.past[over].details.get("how")
+            return Played.SKIPPED if how == Played.SKIPPED else Played.EARLIER
         finished = self._expect(key)
-        skipped = asyncio.Event()
-
-        def on_digit(digit: str) -> None:
-            if digit == skip_on:
-                skipped.set()
-
-        self._on_digit = on_digit
+        self._digits.clear()
         try:
-            if not (self.past and await self.ari.playback_exists(playback)):
-                if began in self.past:
-                    return self._played(over, Played.EARLIER)
-                media = ",".join(f"sound:{sound}" for sound in sounds)
-                await self._surely(
-                    lambda: self.ari.play(self.id, playback, media),
-                    lambda: self.ari.playback_exists(playback),
-                )
-                self.journal.note(self.id, began)
-            skipping = asyncio.ensure_future(skipped.wait())
-            try:
-                either: set[asyncio.Future[Any]] = {finished, skipping}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED, timeout=LONGEST_PROMPT_S)
-            finally:
-                skipping.cancel()
+            if not await self._begin_playing(key, playback, f"{step}_started", sounds):
+                return self._played(over, Played.EARLIER)
+            await self._until(finished, skip_on, LONGEST_PROMPT_S)
             if not finished.done():
-                await self._surely(lambda: self.ari.stop_playback(playback), self._never)
+                await self._surely(lambda: self.ari.stop_playback(playback))
                 async with asyncio.timeout(STOP_S):
                     await finished
                 return self._played(over, Played.SKIPPED)
             failed = (await finished).get("state") == "failed"
+            if self.hangup_requested:
+                # Asterisk ends the playback first and tells of the channel's end a moment later.
+                raise HungUp("the caller hung up")
             return self._played(over, Played.FAILED if failed else Played.FINISHED)
-        except TimeoutError:
-            return self._played(over, Played.FAILED)
-        except AsteriskRefused:
+        except (TimeoutError, AsteriskRefused):
             return self._played(over, Played.FAILED)
         finally:
-            self._on_digit = None
             self._forget(key)
+
+    async def _begin_playing(self, key: str, playback: str, began: str, sounds: tuple[Path, ...]) -> bool:
+        """False when a controller that is no more has played it."""
+        if not await self._still(self.ari.playback_exists, playback):
+            if began in self.past:
+                return False
+            media = ",".join(f"sound:{sound}" for sound in sounds)
+            await self._surely(
+                lambda: self.ari.play(self.id, playback, media), lambda: self.ari.playback_exists(playback)
+            )
+            self.journal.note(self.id, began)
+        self._asked.add(key)
+        return True
 
     def _played(self, event: str, how: Played) -> Played:
         self.journal.note(self.id, event, how=how.value)
         return how
 
     async def record(self, limit_s: float) -> Recording:
-        """Record the caller until `#`, `limit_s`, hang-up or a long silence. Never raises HungUp.
+        """Record the caller until `#`, `limit_s`, hang-up or a long silence.
 
         Asterisk ends a recording after four seconds without any packet, as on trunks that send nothing
-        while the caller is silent; then the next file takes up where it stopped.
+        while the caller is silent; then the next file takes up where it stopped. Raises HungUp only where
+        the caller left before there was anything to record.
         """
-        began = self.past.get("recording_started") or datetime.now(UTC)
-        taken_s = (datetime.now(UTC) - began).total_seconds()
-        deadline = asyncio.get_running_loop().time() + limit_s - taken_s
+        if "recording_ended" in self.past:
+            return self._recorded_earlier(self.past["recording_ended"])
+        began = self._recording_began()
+        deadline = _clock() + limit_s - (now() - began).total_seconds()
         files: list[Path] = []
         ended_by: EndedBy | None = None
         barren = 0
+        self._digits.clear()
         while ended_by is None:
-            name = self.id if not files else f"{self.id}-{len(files) + 1}"
-            path = self.spool / f"{name}.wav"
-            files.append(path)
-            ended_by = await self._record_one(name, path, deadline)
-            barren = barren + 1 if not _holds_sound(path) else 0
-            if ended_by is None and barren >= 2:
-                ended_by = EndedBy.SILENCE
+            name, following = self._file_name(len(files) + 1), self._file_name(len(files) + 2)
+            files.append(self._file(name))
+            since = _clock() if files[1:] else deadline - limit_s
+            ended_by = await self._record_one(name, following, since, deadline)
+            if ended_by is None:
+                barren = 0 if _holds_a_voice(files[-1]) else barren + 1
+                if barren >= 2:
+                    # Without a packet it took its four seconds; faster means that nothing can be written.
+                    ended_by = EndedBy.SILENCE if _clock() - since >= NO_PACKETS_S else EndedBy.ERROR
         self.recording = Recording(tuple(files), ended_by, began)
         self.journal.note(self.id, "recording_ended", ended_by=ended_by.value, files=len(files))
         return self.recording
 
-    async def _record_one(self, name: str, path: Path, deadline: float) -> EndedBy | None:
+    def _recorded_earlier(self, ended: Milestone) -> Recording:
+        """What a controller that is no more has recorded to its end; the spool may hold it no longer."""
+        names = [self._file_name(number + 1) for number in range(int(ended.details["files"]))]
+        files = tuple(self._file(name) for name in names)
+        ended_by = EndedBy(ended.details["ended_by"])
+        self.recording = Recording(files, ended_by, self._recording_began())
+        return self.recording
+
+    def _recording_began(self) -> datetime:
+        """When the first file was begun. Where the journal does not tell, the file's length does."""
+        if "recording_started" in self.past:
+            return self.past["recording_started"].at
+        return now() - timedelta(seconds=_length_s(self._file(self.id)) if self.past else 0)
+
+    def _file_name(self, number: int) -> str:
+        return self.id if number == 1 else f"{self.id}-{number}"
+
+    def _file(self, name: str) -> Path:
+        return self.spool / f"{name}.wav"
+
+    async def _record_one(self, name: str, following: str, since: float, deadline: float) -> EndedBy | None:
         """One file; None when Asterisk stopped only because no packets came."""
         key = f"recording:{name}"
-        self._digits.clear()
+        if HASH in self._digits:
+            return EndedBy.HASH
         try:
             finished = self._expect(key)
-            if not (self.past and await self.ari.recording_exists(name)):
-                if self.past and _there(path):
-                    return EndedBy.LIMIT if _seconds_left(deadline) <= 0 else EndedBy.HASH
-                await self._surely(
-                    lambda: self.ari.record(self.id, name, MESSAGE_BACKSTOP_S, SILENCE_S),
-                    lambda: self._recorded(name, path),
-                )
-                self.journal.note(self.id, "recording_started", file=path.name)
-            await asyncio.wait({finished}, timeout=max(_seconds_left(deadline), 0))
+            if not await self._begin_recording(key, name):
+                return self._why_unseen(following, deadline)
+            await self._until(finished, HASH, max(_seconds_left(deadline), 0))
+            if not finished.done() and HASH in self._digits:
+                await asyncio.wait({finished}, timeout=HASH_S)
             if not finished.done():
-                await self._surely(lambda: self.ari.stop_recording(name), self._never)
+                await self._surely(lambda: self.ari.stop_recording(name))
                 async with asyncio.timeout(STOP_S):
                     await finished
-                return EndedBy.LIMIT
-            return self._why(await finished, deadline)
+                return EndedBy.HASH if HASH in self._digits else EndedBy.LIMIT
+            trimmed = _clock() - since - _length_s(self._file(name))
+            return self._why(await finished, trimmed, deadline)
         except HungUp:
+            if not self._file(self.id).exists():
+                raise
             return EndedBy.HANGUP
         except (AsteriskAway, AsteriskRefused, TimeoutError) as problem:
             self.journal.note(self.id, "recording_failed", reason=str(problem))
@@ -252,7 +309,33 @@ class Call:
         finally:
             self._forget(key)
 
-    def _why(self, outcome: Json, deadline: float) -> EndedBy | None:
+    async def _begin_recording(self, key: str, name: str) -> bool:
+        """False when it began and ended while nobody was looking."""
+        path = self._file(name)
+
+        async def was_heard() -> bool:
+            return path.exists() or await self.ari.recording_exists(name)
+
+        asked_again = False
+        if not await self._still(self.ari.recording_exists, name):
+            if self.past and path.exists():
+                return False
+            asked_again = await self._surely(
+                lambda: self.ari.record(self.id, name, MESSAGE_BACKSTOP_S, SILENCE_S), was_heard
+            )
+            self.journal.note(self.id, "recording_started", file=path.name)
+        self._asked.add(key)
+        if asked_again:
+            await self._patiently(self.catch_up)
+        return True
+
+    def _why_unseen(self, following: str, deadline: float) -> EndedBy | None:
+        """Why a file ended while nobody was looking."""
+        if self._file(following).exists():
+            return None
+        return EndedBy.LIMIT if _seconds_left(deadline) <= 0 else EndedBy.HASH
+
+    def _why(self, outcome: Json, trimmed_s: float, deadline: float) -> EndedBy | None:
         """Asterisk does not say why a recording ended (the digit and the hang-up come before its end)."""
         if HASH in self._digits:
             return EndedBy.HASH
@@ -260,56 +343,96 @@ class Call:
             return EndedBy.HANGUP
         if outcome.get("state") == "failed":
             return EndedBy.ERROR
-        if outcome.get("silence_duration", 0) >= SILENCE_S:
+        if abs(trimmed_s - TRIMMED_S) <= TRIMMED_GIVE_OR_TAKE_S and not outcome.get("unheard"):
             return EndedBy.SILENCE
         if _seconds_left(deadline) <= 0:
             return EndedBy.LIMIT
         return EndedBy.HASH if outcome.get("unheard") else None
 
-    async def _recorded(self, name: str, path: Path) -> bool:
-        return _there(path) or await self.ari.recording_exists(name)
-
     async def hang_up(self, cause: int = CAUSE_NORMAL) -> None:
         """End the channel; that it has ended already is no error."""
         if not self._gone and not self.handed_over:
-            await self._surely(lambda: self.ari.hang_up(self.id, cause), self._never)
+            await self._surely(lambda: self.ari.hang_up(self.id, cause))
 
     async def hand_to_dialplan(self, context: str) -> None:
         """Let the dialplan go on with the call at `context`. Raises HungUp."""
-        self.handed_over = True
-        await self._surely(lambda: self.ari.continue_in_dialplan(self.id, context), self._never)
 
-    # ---- asking again after a lost connection ----------------------------------------------------
+        async def hand_over() -> None:
+            try:
+                await self.ari.continue_in_dialplan(self.id, context)
+            except AsteriskAway:
+                # It may have been heard: then the slip tells how the call ends, not we.
+                self.handed_over = True
+                raise
+
+        await self._patiently(hand_over)
+        self.handed_over = True
+
+    # ---- waiting, and asking again after a lost connection ----------------------------------------
+
+    async def _until(self, finished: "asyncio.Future[Json]", digit: str, timeout_s: float) -> None:
+        """Until it is finished, the caller pressed `digit` or the time is over, whichever comes first."""
+        deadline = _clock() + timeout_s
+        while not finished.done() and digit not in self._digits and _seconds_left(deadline) > 0:
+            self._pressed = asyncio.get_running_loop().create_future()
+            either: set[asyncio.Future[Any]] = {finished, self._pressed}
+            await asyncio.wait(either, timeout=_seconds_left(deadline), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do `work`, again and again where the connection is lost. Raises AsteriskAway after a minute."""
+        give_up = _clock() + RECONNECT_S
+        while True:
+            try:
+                return await work()
+            except AsteriskAway:
+                if _seconds_left(give_up) <= AGAIN_S:
+                    raise
+                await asyncio.sleep(AGAIN_S)
+                await self.ari.until_connected(_seconds_left(give_up))
+                if self._gone:
+                    raise HungUp("the channel is gone") from None
+
+    async def _still(self, exists: Callable[[str], Awaitable[bool]], name: str) -> bool:
+        """Whether Asterisk still does what a controller that is no more has asked for."""
+        return bool(self.past) and await self._patiently(lambda: exists(name))
 
     async def _surely(
-        self, ask: Callable[[], Awaitable[None]], was_heard: Callable[[], Awaitable[bool]]
-    ) -> None:
-        """Ask; if the connection was lost meanwhile, wait for it and ask again unless it was heard."""
-        try:
-            await ask()
-        except AsteriskAway:
-            await self.ari.until_connected(RECONNECT_S)
-            if self._gone:
-                raise HungUp("the channel is gone") from None
-            if not await was_heard():
+        self, ask: Callable[[], Awaitable[None]], was_heard: Callable[[], Awaitable[bool]] | None = None
+    ) -> bool:
+        """Ask, and where the connection is lost meanwhile ask again unless it `was_heard`.
+
+        True when it was lost: what was asked for may have ended since.
+        """
+        tries = 0
+
+        async def once() -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 1 or was_heard is None or not await was_heard():
                 await ask()
 
-    @staticmethod
-    async def _never() -> bool:
-        return False
+        await self._patiently(once)
+        return tries > 1
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _seconds_left(deadline: float) -> float:
-    return deadline - asyncio.get_running_loop().time()
+    return deadline - _clock()
 
 
-def _there(path: Path) -> bool:
-    return path.exists()
-
-
-def _holds_sound(path: Path) -> bool:
-    """More than a WAV header."""
+def _length_s(path: Path) -> float:
+    """How much a recording holds, be it finished or not."""
     try:
-        return path.stat().st_size > 44
+        return max(path.stat().st_size - HEADER_BYTES, 0) / BYTES_PER_SECOND
     except OSError:
+        return 0.0
+
+
+def _holds_a_voice(path: Path) -> bool:
+    try:
+        return read_wav(path.read_bytes()).holds_a_voice()
+    except (OSError, NotARecording):
         return False

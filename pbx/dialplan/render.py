@@ -71,7 +71,7 @@ def http_conf(settings: Settings) -> str:
     if settings.sip_wss_port:
         wss = f"""\
 tlsenable = yes
-tlsbindaddr = {settings.bind}:{settings.sip_wss_port}
+tlsbindaddr = {settings.bind_host}:{settings.sip_wss_port}
 tlscertfile = {settings.tls_certificate}
 tlsprivatekey = {settings.tls_key}
 """
@@ -130,17 +130,17 @@ user_agent = Denwaban
 endpoint_identifier_order = username,ip
 max_initial_qualify_time = 4
 """,
-        _transport("udp", "udp", f"{settings.bind}:{settings.sip_port}"),
-        _transport("tcp", "tcp", f"{settings.bind}:{settings.sip_port}"),
+        _transport("udp", "udp", f"{settings.bind_host}:{settings.sip_port}"),
+        _transport("tcp", "tcp", f"{settings.bind_host}:{settings.sip_port}"),
     ]
     if settings.sip_tls_port:
         sections.append(
-            _transport("tls", "tls", f"{settings.bind}:{settings.sip_tls_port}")
+            _transport("tls", "tls", f"{settings.bind_host}:{settings.sip_tls_port}")
             + f"cert_file = {settings.tls_certificate}\npriv_key_file = {settings.tls_key}\n"
             + "method = tlsv1_2\n"
         )
     if settings.sip_wss_port:
-        sections.append(_transport("wss", "wss", settings.bind))
+        sections.append(_transport("wss", "wss", settings.bind_host))
     sections.append(_trunk(settings))
     return "\n".join(sections)
 
@@ -187,13 +187,18 @@ timers = no
 
 [trunk-main]
 type = aor
-contact = {settings.trunk_uri}
+contact = {_escaped(settings.trunk_uri)}
 
 [trunk-main]
 type = identify
 endpoint = trunk-main
 {matches}
 """
+
+
+def _escaped(value: str) -> str:
+    """A semicolon begins a comment, and stands in many a SIP URI (`;transport=tcp`)."""
+    return value.replace(";", "\\;")
 
 
 def rtp_conf(settings: Settings) -> str:

@@ -7,6 +7,7 @@ the dialplan, which can.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +15,8 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pbx.asterisk.ari import AriSession, Json
-from pbx.asterisk.call import Call, Recording
+from pbx.asterisk.ari import Ari, Json
+from pbx.asterisk.call import Call, Milestone, Recording
 from pbx.asterisk.supervisor import Supervisor
 from pbx.dialplan.names import CONTEXT_AWAY
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp, StoreAway
@@ -40,13 +41,15 @@ LOOK_UP_LIMIT_S = 1.0
 """A caller waits no longer for the database; then the dialplan takes the call."""
 
 SLIP_AFTER_S = 1.0
+LONGEST_DIALLED = 40
+"""Somebody may dial any number of digits; the record of the call has room for these."""
 
 
 @dataclass(frozen=True)
 class Parts:
     """What the runner works with."""
 
-    ari: AriSession
+    ari: Ari
     database: Database
     journal: CallJournal
     media: Media
@@ -84,43 +87,55 @@ class Runner:
                 call.gone()
             else:
                 await call.catch_up()
-        for channel_id in ours - self.calls.keys():
-            await self._take_up(channels[channel_id])
+        forsaken = ours - self.calls.keys()
+        pasts = await self._pasts(forsaken) if forsaken else {}
+        for channel_id in forsaken:
+            self._take_up(channels[channel_id], pasts.get(channel_id, {}))
         await self._close_orphans(channels.keys() | self.calls.keys())
 
-    async def _take_up(self, channel: Json) -> None:
+    def _take_up(self, channel: Json, past: dict[str, Milestone]) -> None:
         """A channel in our application that nobody works on: run its script again from what was done."""
         application, *arguments = str(channel["dialplan"]["app_data"]).split(",")
+        log.warning("taking up a call of %s", application, extra={"action": "taken_up"})
+        self._start(channel, arguments, {**past, "taken_up": Milestone(now())})
+
+    async def _pasts(self, call_ids: Iterable[str]) -> dict[str, dict[str, Milestone]]:
+        """The journals of calls: call -> event -> its first time. Empty while the database is away."""
+        pasts: dict[str, dict[str, Milestone]] = {}
         try:
             async with asyncio.timeout(LOOK_UP_LIMIT_S), self._parts.database.session() as session:
                 entries = await session.scalars(
-                    select(JournalEntry)
-                    .where(JournalEntry.call_id == channel["id"])
-                    .order_by(JournalEntry.id)
+                    select(JournalEntry).where(JournalEntry.call_id.in_(call_ids)).order_by(JournalEntry.id)
                 )
-                past = {entry.event: entry.at for entry in entries}
+                for entry in entries:
+                    past = pasts.setdefault(entry.call_id, {})
+                    past.setdefault(entry.event, Milestone(entry.at, entry.details))
         except (SQLAlchemyError, OSError, TimeoutError):
-            past = {}
-        log.warning("taking up a call of %s", application, extra={"action": "taken_up"})
-        self._start(channel, arguments, {**past, "taken_up": now()})
+            return {}
+        return pasts
 
     async def _close_orphans(self, alive: set[str]) -> None:
-        """Close the records of calls whose end nobody saw; their recordings the spool still holds."""
+        """Close the records of calls whose end nobody saw; those the spool still holds are adopted."""
+        for orphan in await self._open_calls() - alive:
+            if not any(self._parts.spool.glob(f"{orphan}*")):
+                self._parts.journal.note(orphan, "ended", result="ended_unseen")
+                self._parts.journal.change_call(orphan, ended_at=now(), result="ended_unseen")
+
+    async def _open_calls(self) -> set[str]:
+        """Calls of this node whose record was not closed; none while the database is away."""
         try:
             async with asyncio.timeout(LOOK_UP_LIMIT_S), self._parts.database.session() as session:
-                open_ids = await session.scalars(
-                    select(CallRow.id).where(CallRow.node == self._parts.node, CallRow.ended_at.is_(None))
-                )
-                orphans = [one for one in open_ids if one not in alive]
+                query = select(CallRow.id).where(CallRow.node == self._parts.node, CallRow.ended_at.is_(None))
+                return set(await session.scalars(query))
         except (SQLAlchemyError, OSError, TimeoutError):
-            return
-        for orphan in orphans:
-            self._parts.journal.note(orphan, "ended", result="ended_unseen")
-            self._parts.journal.change_call(orphan, ended_at=now(), result="ended_unseen")
+            return set()
 
     # ---- one call --------------------------------------------------------------------------------
 
-    def _start(self, channel: Json, arguments: list[str], past: dict[str, datetime]) -> None:
+    def _start(self, channel: Json, arguments: list[str], past: dict[str, Milestone]) -> None:
+        if channel["id"] in self.calls:
+            # It came while we were taking up what a dead controller left, and was among that.
+            return
         _, dialled, presentation = (*arguments, "", "", "")[:3]
         caller = identify_caller(channel["caller"]["number"], channel["caller"]["name"], presentation)
         call = Call(
@@ -131,8 +146,8 @@ class Runner:
             dialled=dialled,
             caller=caller.number,
             caller_kind=caller.kind,
-            started_at=past.get("arrived", now()),
-            answered_at=past.get("answered", now()) if channel["state"] == "Up" else None,
+            started_at=past["arrived"].at if "arrived" in past else now(),
+            answered_at=_when_answered(past) if channel["state"] == "Up" else None,
             past=past,
         )
         self.calls[call.id] = call
@@ -178,7 +193,7 @@ class Runner:
             node=self._parts.node,
             account_id=arrival and arrival.account_id,
             number_id=arrival and arrival.number_id,
-            dialled=call.dialled,
+            dialled=call.dialled[:LONGEST_DIALLED],
             caller=call.caller,
             caller_kind=call.caller_kind,
             started_at=call.started_at,
@@ -209,6 +224,9 @@ class Runner:
 
     async def _keep(self, call: Call, recording: Recording, arrival: Arrival | None) -> bool:
         assert arrival is not None
+        if "message_kept" in call.past:
+            # If the row was not committed with this note, the spool still holds all, and is swept.
+            return True
         taken = Taken(
             call_id=call.id,
             account_id=arrival.account_id,
@@ -254,6 +272,10 @@ class Runner:
             return
         call.journal.note(call.id, "ended", result=outcome.value)
         call.journal.change_call(call.id, answered_at=call.answered_at, ended_at=now(), result=outcome.value)
+
+
+def _when_answered(past: dict[str, Milestone]) -> datetime:
+    return past["answered"].at if "answered" in past else now()
 
 
 def _channel_of(event: Json) -> str:

@@ -1,15 +1,16 @@
 """留守レポ: the start prompt, the caller's message, the end prompt."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pbx.asterisk.call import HASH, Call, Played, Recording
-from pbx.errors import AsteriskAway, HungUp
+from pbx.errors import PbxError
 from pbx.routing.limits import MESSAGE_S
 
-KeepMessage = Callable[[Call, Recording], Awaitable[bool]]
+KeepMessage = Callable[[Call, Recording], Coroutine[Any, Any, bool]]
 """Takes a recording into the store; False when nothing was said."""
 
 
@@ -33,8 +34,10 @@ async def rusurepo(call: Call, greeting: Greeting, keep: KeepMessage) -> bool:
     if played is Played.SKIPPED:
         await call.play("tone", greeting.tone)
     recording = await call.record(limit_s=MESSAGE_S)
-    _, kept = await asyncio.gather(_say_good_bye(call, greeting.end), keep(call, recording))
-    return kept
+    async with asyncio.TaskGroup() as both:
+        both.create_task(_say_good_bye(call, greeting.end))
+        kept = both.create_task(keep(call, recording), name="keep")
+    return kept.result()
 
 
 async def _say_good_bye(call: Call, end_prompt: Path) -> None:
@@ -42,5 +45,5 @@ async def _say_good_bye(call: Call, end_prompt: Path) -> None:
     try:
         await call.play("end_prompt", end_prompt)
         await call.hang_up()
-    except (HungUp, AsteriskAway):
+    except PbxError:
         pass

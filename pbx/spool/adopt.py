@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from pbx.asterisk.supervisor import Supervisor
-from pbx.errors import AsteriskAway, AsteriskRefused, StoreAway
+from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.caller import identify_caller
 from pbx.routing.ended_by import infer_ended_by
 from pbx.spool.keep import Taken, keep_recording, tidy_spool
@@ -26,7 +26,7 @@ from store.arrivals import look_up
 from store.database import Database
 from store.journal import CallJournal
 from store.media import Media
-from store.models import Call, EndedBy, JournalEntry, MessageSource, now
+from store.models import Call, EndedBy, JournalEntry, MessageOutcome, MessageSource, now
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ class _Known:
     """What is known of a call whose recording lies in the spool."""
 
     taken: Taken
-    answered_at: datetime | None
-    ended_at: datetime | None
-    outcome_known: bool
+    ended_at: datetime | None = None
+    """As the call's row says."""
+    outcome: MessageOutcome | None = None
 
 
 class Adoption:
@@ -82,7 +82,6 @@ class Adoption:
             except (
                 AsteriskAway,
                 AsteriskRefused,
-                StoreAway,
                 SQLAlchemyError,
                 OSError,
                 TimeoutError,
@@ -99,7 +98,11 @@ class Adoption:
         async with asyncio.timeout(SWEEP_S):
             await self._journal.flushed()
         for call_id in sorted(due - self._busy()):
-            await self._adopt(call_id, found[call_id])
+            try:
+                await self._adopt(call_id, found[call_id])
+            except OSError as problem:
+                # One file that cannot be had must not keep the others waiting.
+                log.error("a recording waits: %s", problem, extra={"action": "recording_waits"})
 
     def _look(self) -> dict[str, list[Path]]:
         """Call id -> its files, slip included. A recording's further files are named `<call>-2.wav`."""
@@ -119,18 +122,30 @@ class Adoption:
             log.error("a recording belongs to no number of ours", extra={"action": "unclaimed"})
             await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
             return
-        if known.outcome_known or not files:
-            self._close(known, "message" if known.outcome_known else _result_of(slip))
-            await asyncio.to_thread(tidy_spool, call_id, (*files, self._spool / f"{call_id}.slip"), None)
+        if known.outcome or not files:
+            self._close(known, slip, _result_of(known.outcome, slip))
+            unreadable = files if known.outcome is MessageOutcome.UNREADABLE else ()
+            every = (*files, self._spool / f"{call_id}.slip")
+            await asyncio.to_thread(tidy_spool, call_id, every, unreadable)
             return
         self._journal.note(call_id, "adopted", source=known.taken.source.value)
         kept = await keep_recording(known.taken, self._media, self._journal, self._supervisor)
-        self._close(known, "message" if kept else "no_message")
+        self._close(known, slip, "message" if kept else "no_message")
 
-    def _close(self, known: _Known, result: str) -> None:
-        if known.ended_at is None:
-            self._journal.note(known.taken.call_id, "ended", result=result)
-            self._journal.change_call(known.taken.call_id, ended_at=now(), result=result)
+    def _close(self, known: _Known, slip: Slip | None, result: str) -> None:
+        """Close the call's record; the slip knows best when it was."""
+        call_id = known.taken.call_id
+        if known.ended_at is not None:
+            if known.outcome is None:
+                # Whoever closed it did not know of the recording, or of the slip.
+                self._journal.change_call(call_id, result=result)
+            return
+        ended_at = (slip and slip.ended_at) or now()
+        columns: dict[str, object] = {"ended_at": ended_at, "result": result}
+        if slip and slip.answered_at:
+            columns["answered_at"] = slip.answered_at
+        self._journal.note(call_id, "ended", result=result)
+        self._journal.change_call(call_id, **columns)
 
     async def _from_row(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
         async with self._database.session() as session:
@@ -156,7 +171,7 @@ class Adoption:
             source=_source(slip),
             files=files,
         )
-        return _Known(taken, call.answered_at, call.ended_at, call.message_outcome is not None)
+        return _Known(taken, call.ended_at, call.message_outcome)
 
     async def _from_slip(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
         """A call that never had a row: write one."""
@@ -178,7 +193,6 @@ class Adoption:
             source=_source(slip),
             files=files,
         )
-        ended = slip.ended_at or now()
         self._journal.open_call(
             id=call_id,
             node=call_id.partition("-")[0],
@@ -188,11 +202,9 @@ class Adoption:
             caller=caller.number,
             caller_kind=caller.kind,
             started_at=taken.started_at,
-            answered_at=slip.answered_at,
         )
         self._journal.note(call_id, "arrived", source=taken.source.value, at=taken.started_at.isoformat())
-        self._journal.change_call(call_id, ended_at=ended)
-        return _Known(taken, slip.answered_at, None, False)
+        return _Known(taken)
 
 
 def _call_of(stem: str) -> str:
@@ -205,8 +217,10 @@ def _source(slip: Slip | None) -> MessageSource:
     return MessageSource.DIALPLAN if slip and slip.source == "dialplan" else MessageSource.CONTROL_PLANE
 
 
-def _result_of(slip: Slip | None) -> str:
-    """How a call came out that left no recording."""
+def _result_of(outcome: MessageOutcome | None, slip: Slip | None) -> str:
+    """How a call came out whose recording was settled before, or that left none."""
+    if outcome:
+        return "message" if outcome is MessageOutcome.KEPT else "no_message"
     if slip is None or not slip.dial:
         return "hung_up"
     return {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up"}.get(slip.dial, "no_answer")

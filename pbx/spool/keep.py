@@ -44,6 +44,7 @@ class _Found:
     cut_short: bool = False
     """The file was never finished: Asterisk died while it recorded."""
     reason: str = ""
+    unreadable: tuple[Path, ...] = ()
 
 
 async def keep_recording(taken: Taken, media: Media, journal: CallJournal, supervisor: Supervisor) -> bool:
@@ -74,7 +75,7 @@ async def keep_recording(taken: Taken, media: Media, journal: CallJournal, super
     else:
         journal.note(taken.call_id, found.outcome.value, reason=found.reason)
         committed = journal.settle_without_message(taken.call_id, found.outcome)
-    supervisor.start(f"tidy {taken.call_id}", _tidy(committed, taken, found.outcome))
+    supervisor.start(f"tidy {taken.call_id}", _tidy(committed, taken, found.unreadable))
     return found.outcome is MessageOutcome.KEPT
 
 
@@ -83,19 +84,35 @@ def _examine(taken: Taken, media: Media) -> _Found:
     there = [path for path in taken.files if path.exists() and path.stat().st_size]
     if not there:
         return _Found(MessageOutcome.NOTHING_SAID, reason="nothing was recorded")
-    try:
-        sounds = [read_wav(path.read_bytes()) for path in there]
-    except NotARecording as problem:
-        return _Found(MessageOutcome.UNREADABLE, reason=str(problem))
-    sound = join(sounds)
+    sounds, bad, reason = _read(there)
+    if not sounds:
+        return _Found(MessageOutcome.UNREADABLE, reason=reason, unreadable=bad)
+    sound = join(list(sounds.values()))
     if sound.duration_s < SHORTEST_MESSAGE_S:
-        return _Found(MessageOutcome.NOTHING_SAID, reason=f"{sound.duration_s:.2f} s are too short")
+        reason = f"{sound.duration_s:.2f} s are too short"
+        return _Found(MessageOutcome.NOTHING_SAID, reason=reason, unreadable=bad)
     if not sound.holds_a_voice():
-        return _Found(MessageOutcome.NOTHING_SAID, reason="only silence")
+        return _Found(MessageOutcome.NOTHING_SAID, reason="only silence", unreadable=bad)
     name = f"messages/{taken.started_at:%Y/%m/%d}/{taken.call_id}.wav"
-    digest = _store(sound, there, media, name)
-    cut_short = not all(sound.header_right for sound in sounds)
-    return _Found(MessageOutcome.KEPT, name, digest, round(sound.duration_s, 3), cut_short)
+    digest = _store(sound, list(sounds), media, name)
+    cut_short = bool(bad) or not all(sound.header_right for sound in sounds.values())
+    return _Found(
+        MessageOutcome.KEPT, name, digest, round(sound.duration_s, 3), cut_short, reason, unreadable=bad
+    )
+
+
+def _read(files: list[Path]) -> tuple[dict[Path, Sound], tuple[Path, ...], str]:
+    """What can be read, what cannot, and why. One bad file does not cost the others."""
+    sounds: dict[Path, Sound] = {}
+    bad: list[Path] = []
+    reason = ""
+    for path in files:
+        try:
+            sounds[path] = read_wav(path.read_bytes())
+        except NotARecording as problem:
+            bad.append(path)
+            reason = str(problem)
+    return sounds, tuple(bad), reason
 
 
 def _store(sound: Sound, files: list[Path], media: Media, name: str) -> str:
@@ -108,16 +125,16 @@ def _store(sound: Sound, files: list[Path], media: Media, name: str) -> str:
     return hashlib.sha256(whole).hexdigest()
 
 
-async def _tidy(committed: Awaitable[None], taken: Taken, outcome: MessageOutcome) -> None:
+async def _tidy(committed: Awaitable[None], taken: Taken, unreadable: tuple[Path, ...]) -> None:
     """After the commit the spool has done its part. What could not be read is set aside, never deleted."""
     await committed
-    await asyncio.to_thread(tidy_spool, taken.call_id, taken.files, outcome)
+    await asyncio.to_thread(tidy_spool, taken.call_id, taken.files, unreadable)
 
 
-def tidy_spool(call_id: str, files: tuple[Path, ...], outcome: MessageOutcome | None) -> None:
-    """Remove a call's recordings and slip from the spool; unreadable ones go to its `unreadable/`."""
+def tidy_spool(call_id: str, files: tuple[Path, ...], unreadable: tuple[Path, ...]) -> None:
+    """Remove a call's recordings and slip from the spool; `unreadable` ones go to its `unreadable/`."""
     for path in files:
-        if outcome is MessageOutcome.UNREADABLE and path.exists():
+        if path in unreadable and path.exists():
             aside = path.parent / "unreadable"
             aside.mkdir(exist_ok=True)
             path.rename(aside / path.name)

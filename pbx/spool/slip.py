@@ -42,8 +42,11 @@ class Slip:
 
 
 def parse_slip(text: str) -> Slip:
-    """Read a slip; what is missing or unreadable is left empty, for a slip may end anywhere."""
-    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    """Read a slip; what is missing or unreadable is left empty, for a slip may end anywhere.
+
+    Its last line counts only if it was finished: half a time or number would be another one.
+    """
+    lines = dict(line.split("=", 1) for line in text.split("\n")[:-1] if "=" in line)
     return Slip(
         number=lines.get("number", ""),
         caller=lines.get("caller", ""),
@@ -76,7 +79,12 @@ def format_slip(slip: Slip) -> str:
         "source": slip.source,
         **{name: f"{at.timestamp():.3f}" for name, at in times.items() if at},
     }
-    return "".join(f"{name}={value}\n" for name, value in lines.items())
+    return "".join(f"{name}={_one_line(value)}\n" for name, value in lines.items())
+
+
+def _one_line(value: str) -> str:
+    """A value cannot begin a line of its own."""
+    return value.replace("\r", " ").replace("\n", " ")
 
 
 def _time(text: str | None) -> datetime | None:

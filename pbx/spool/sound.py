@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 RATE_HZ = 8000
 BYTES_PER_SECOND = RATE_HZ * 2
+HEADER_BYTES = 44
 CHUNK = RATE_HZ // 10
 AUDIBLE_PEAK = 128
 """About -48 dBFS: a quiet voice is above it, a silent line below."""

@@ -1,0 +1,105 @@
+"""The names in `pbx/dialplan/names.py` and those in `asterisk-conf/` are the same, in both directions."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pbx.dialplan import names
+
+pytestmark = pytest.mark.unit
+
+CONF = Path(__file__).parents[2] / "asterisk-conf"
+DIALPLAN = "\n".join(
+    line for line in (CONF / "extensions.conf").read_text().splitlines() if not line.lstrip().startswith(";")
+)
+CHANNEL_VARIABLES = {"DIALLED", "NUMBER", "PRESENTATION", "SLIP"}
+"""Set by the dialplan for itself."""
+
+OF_ASTERISK = {"EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS"}
+OWN_SUBROUTINES = {"slip", "hand-in"}
+PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
+
+
+def contexts() -> set[str]:
+    return set(re.findall(r"^\[([^\]]+)\]", DIALPLAN, re.M)) - {"general", "globals"}
+
+
+def test_contexts() -> None:
+    assert contexts() == PYTHON_CONTEXTS | OWN_SUBROUTINES
+
+
+def test_every_jump_lands() -> None:
+    targets = re.findall(r"(?:Goto|Gosub)\(([a-z-]+),s,1\)", DIALPLAN)
+    targets += re.findall(r"\?([a-z-]+),s,1", DIALPLAN)
+    assert set(targets) <= contexts()
+    labels = set(re.findall(r"n\(([a-z]+)\)", DIALPLAN))
+    assert set(re.findall(r"\?([a-z]+)\)", DIALPLAN)) <= labels
+
+
+def test_variables() -> None:
+    used = set(re.findall(r"\$\{([A-Z_]+)(?:[:}]|$)", DIALPLAN))
+    assert used == set(names.GLOBALS) | CHANNEL_VARIABLES | OF_ASTERISK
+    assert set(re.findall(r"Set\(([A-Z_]+)=", DIALPLAN)) == CHANNEL_VARIABLES
+
+
+def test_every_global_is_listed() -> None:
+    constants = {value for name, value in vars(names).items() if name.startswith("GLOBAL_")}
+    assert constants == set(names.GLOBALS)
+
+
+def test_database_keys() -> None:
+    keys = re.findall(r"DB\((\w+)/\$\{NUMBER\}/(\w+)\)", DIALPLAN)
+    assert {family for family, _ in keys} == {names.NUMBER_FAMILY}
+    assert {key for _, key in keys} == set(names.NUMBER_KEYS)
+    others = set(re.findall(r"DB\(([\w/]+)\)", DIALPLAN))
+    assert others == {f"{names.TOLD_FAMILY}/{names.KEY_REVISION}"}
+
+
+def test_slip_keys() -> None:
+    written = set(re.findall(r"Set\(FILE\(\$\{SLIP\},,,al,u\)=(\w+)=", DIALPLAN))
+    # `source` is the control plane's own: a slip without it is the dialplan's.
+    assert written == set(names.SLIP_KEYS) - {"source"}
+
+
+def test_application_and_agi_route() -> None:
+    assert set(re.findall(r"Stasis\((\w+),", DIALPLAN)) == {names.APPLICATION}
+    assert set(re.findall(r"AGI\(\$\{AGI_URL\}/(\w+)\)", DIALPLAN)) == {names.AGI_SPOOLED}
+
+
+def modules() -> list[str]:
+    text = (CONF / "modules.conf").read_text()
+    return re.findall(r"^load\s*=>?\s*(\S+)", text, re.M)
+
+
+def test_no_module_is_loaded_twice() -> None:
+    loaded = modules()
+    assert sorted(loaded) == sorted(set(loaded))
+
+
+NEEDED = {
+    "Answer": None, "AGI": "res_agi", "ControlPlayback": "app_controlplayback", "Dial": "app_dial",
+    "Gosub": "app_stack", "GosubIf": "app_stack", "Goto": None, "GotoIf": None, "Hangup": None,
+    "Playback": "app_playback", "Record": "app_record", "Return": "app_stack", "Set": None,
+    "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
+    "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
+}  # fmt: skip
+"""Application or function -> the module that brings it; None: Asterisk's core."""
+
+
+def test_what_the_dialplan_uses_is_loaded() -> None:
+    used = set(re.findall(r"\b([A-Z][A-Za-z]+)\(", DIALPLAN))
+    assert used <= set(NEEDED)
+    assert {f"{NEEDED[one]}.so" for one in used if NEEDED[one]} <= set(modules())
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.conf")), ids=lambda path: path.name)
+def test_no_secret_stands_in_the_repository(path: Path) -> None:
+    text = path.read_text()
+    assert not re.search(r"^\s*(password|secret|md5_cred)\s*=", text, re.M | re.I)
+
+
+def test_every_way_into_the_fallback_has_a_limit() -> None:
+    """The last resort against a line that stays up for ever."""
+    assert "Set(TIMEOUT(absolute)=${CALL_LIMIT_S})" in DIALPLAN.partition("Stasis(")[0]
+    assert "Set(TIMEOUT(absolute)=${MESSAGE_LIMIT_S})" in DIALPLAN
