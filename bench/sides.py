@@ -90,7 +90,7 @@ exten => {LISTENING_NUMBER},1,Answer()
 async def prepare_instance(switch: RunningSwitch, sounds: Sounds) -> Side:
     """Give the demo's voice number the prompts of the benchmark; our side to call."""
     number = switch.voice_number
-    database = open_database(f"sqlite+aiosqlite:///{switch.var}/denwaban.db", busy_timeout_s=20)
+    database = open_database(switch.database_url, busy_timeout_s=20)
     media = Media(switch.var / "media")
     prompts: dict[str, str] = {}
     try:
