@@ -80,12 +80,10 @@ def main() -> None:
 
 def switch_settings(extra: Path) -> dict[str, str]:
     """What the instance under load has beside free ports."""
-    asterisk = os.environ.get("DENWABAN_ASTERISK")
     return {
         "DENWABAN_DIALPLAN_EXTRA": str(extra),
         "DENWABAN_RTP_PORTS": "20000-29999",
         "DENWABAN_UDPTL_PORTS": "30000-30199",
-        **({"DENWABAN_ASTERISK": asterisk} if asterisk else {}),
     }
 
 
