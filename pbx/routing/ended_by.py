@@ -4,6 +4,8 @@ from pbx.routing.limits import MESSAGE_S
 from store.models import EndedBy
 
 
-def infer_ended_by(duration_s: float) -> EndedBy:
-    """From the length alone: whole means the limit, less that the caller went."""
-    return EndedBy.LIMIT if duration_s >= MESSAGE_S - 0.1 else EndedBy.HANGUP
+def infer_ended_by(duration_s: float, caller_stayed: bool = False) -> EndedBy:
+    """From the length, and from whether the caller was still there afterwards: who stays has pressed `#`."""
+    if duration_s >= MESSAGE_S - 0.1:
+        return EndedBy.LIMIT
+    return EndedBy.HASH if caller_stayed else EndedBy.HANGUP

@@ -21,7 +21,7 @@ from pbx.routing.caller import identify_caller
 from pbx.routing.ended_by import infer_ended_by
 from pbx.spool.keep import Taken, keep_recording, tidy_spool
 from pbx.spool.slip import Slip, parse_slip
-from pbx.spool.sound import NotARecording, read_wav
+from pbx.spool.sound import HEADER_BYTES, NotARecording, read_wav
 from store.arrivals import look_up
 from store.database import Database
 from store.journal import CallJournal
@@ -122,7 +122,7 @@ class Adoption:
             log.error("a recording belongs to no number of ours", extra={"action": "unclaimed"})
             await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
             return
-        if known.outcome or not files:
+        if known.outcome or not any(path.stat().st_size > HEADER_BYTES for path in files):
             self._close(known, slip, _result_of(known.outcome, slip))
             unreadable = files if known.outcome is MessageOutcome.UNREADABLE else ()
             every = (*files, self._spool / f"{call_id}.slip")
@@ -168,7 +168,7 @@ class Adoption:
             caller=call.caller,
             caller_kind=call.caller_kind,
             started_at=call.started_at,
-            ended_by=said or await _infer(files),
+            ended_by=said or await _infer(files, slip),
             source=_source(slip),
             files=files,
         )
@@ -190,7 +190,7 @@ class Adoption:
             caller=caller.number,
             caller_kind=caller.kind,
             started_at=slip.started_at or now(),
-            ended_by=slip.ended_by or await _infer(files),
+            ended_by=slip.ended_by or await _infer(files, slip),
             source=_source(slip),
             files=files,
         )
@@ -227,16 +227,16 @@ def _result_of(outcome: MessageOutcome | None, slip: Slip | None) -> str:
     return {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up"}.get(slip.dial, "no_answer")
 
 
-async def _infer(files: tuple[Path, ...]) -> EndedBy:
-    return await asyncio.to_thread(_inferred, files)
+async def _infer(files: tuple[Path, ...], slip: Slip | None) -> EndedBy:
+    return await asyncio.to_thread(_inferred, files, slip is not None and slip.caller_stayed)
 
 
-def _inferred(files: tuple[Path, ...]) -> EndedBy:
+def _inferred(files: tuple[Path, ...], caller_stayed: bool) -> EndedBy:
     try:
         sounds = [read_wav(path.read_bytes()) for path in files if path.stat().st_size]
     except (NotARecording, OSError):
         return EndedBy.ERROR
-    return infer_ended_by(sum(sound.duration_s for sound in sounds))
+    return infer_ended_by(sum(sound.duration_s for sound in sounds), caller_stayed)
 
 
 def _read_slip(path: Path) -> Slip | None:

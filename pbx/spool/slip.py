@@ -40,6 +40,11 @@ class Slip:
         """Why the dialplan's recording ended; None when it did not say."""
         return _ENDED_BY.get(self.record)
 
+    @property
+    def caller_stayed(self) -> bool:
+        """The dialplan got a caller whose message the control plane had recorded before."""
+        return self.record == "EARLIER"
+
 
 def parse_slip(text: str) -> Slip:
     """Read a slip; what is missing or unreadable is left empty, for a slip may end anywhere.

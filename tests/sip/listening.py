@@ -7,6 +7,7 @@ await call.hear(until=tone_of(1000), timeout_s=20)
 
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -112,14 +113,15 @@ class Sound:
         return sum(max(0, _signed(late.sequence - early.sequence) - 1) for early, late in pairs)
 
     def digits(self) -> str:
-        """The keys that the far end pressed (RFC 4733)."""
+        """The keys that the far end pressed and let go (RFC 4733)."""
         pressed: dict[int, str] = {}
         for packet in self.packets:
-            if packet.payload_type not in DECODERS:
-                try:
-                    pressed[packet.timestamp] = parse_event(packet.payload).digit
-                except NotRtp:
-                    continue
+            if packet.payload_type in DECODERS:
+                continue
+            with suppress(NotRtp):
+                event = parse_event(packet.payload)
+                if event.end:
+                    pressed[packet.timestamp] = event.digit
         return "".join(pressed.values())
 
 
@@ -167,7 +169,7 @@ def tone_of(frequency_hz: float, share: float = 0.6, seconds: float = 0.1) -> Un
 
 
 def keys(digits: str) -> Until:
-    """The far end pressed these (RFC 4733)."""
+    """The far end pressed these and let go (RFC 4733)."""
     return lambda heard, now: Sound(heard).digits() == digits
 
 
