@@ -280,7 +280,7 @@ async def test_a_recording_nobody_can_be_named_for_is_set_aside(switch: Switch, 
 
 
 async def test_what_cannot_be_read_is_set_aside_and_told(switch: Switch, ours: Furnished) -> None:
-    switch.lay(f"{CALL_ID}.wav", b"this is no recording")
+    switch.lay(f"{CALL_ID}.wav", b"this is no recording" * 9)
     switch.lay(f"{CALL_ID}.slip", slip(ours))
     await switch.sweep()
     call = await switch.call()
@@ -292,7 +292,7 @@ async def test_what_cannot_be_read_is_set_aside_and_told(switch: Switch, ours: F
 async def test_what_cannot_be_read_is_set_aside_by_whoever_tidies_up_later_too(
     switch: Switch, ours: Furnished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    switch.lay(f"{CALL_ID}.wav", b"this is no recording")
+    switch.lay(f"{CALL_ID}.wav", b"this is no recording" * 9)
     switch.lay(f"{CALL_ID}.slip", slip(ours))
     with monkeypatch.context() as patch:
         after_the_commit(switch, patch)
@@ -312,14 +312,29 @@ async def test_one_bad_file_does_not_cost_the_other(switch: Switch, ours: Furnis
     assert switch.left == [f"unreadable/{CALL_ID}-2.wav"]
 
 
-async def test_an_empty_recording_is_no_message(switch: Switch, ours: Furnished) -> None:
-    switch.lay(f"{CALL_ID}.wav", b"")
+@pytest.mark.parametrize("content", [b"", VOICE[:30], VOICE[:44]])
+async def test_a_recording_without_a_sample_is_no_message(
+    switch: Switch, ours: Furnished, content: bytes
+) -> None:
+    switch.lay(f"{CALL_ID}.wav", content)
     switch.lay(f"{CALL_ID}.slip", slip(ours, record="HANGUP"))
     await switch.sweep()
     call = await switch.call()
     assert call is not None
-    assert (call.result, call.message_outcome) == ("no_message", MessageOutcome.NOTHING_SAID)
+    assert (call.result, call.message_outcome) == ("hung_up", None)
+    assert await switch.message() is None
     assert switch.left == []
+
+
+async def test_who_stayed_for_the_dialplan_has_pressed_hash(switch: Switch, ours: Furnished) -> None:
+    """The control plane recorded, died, and the dialplan said thank you."""
+    await a_call(switch, ours)
+    switch.lay(f"{CALL_ID}.wav", VOICE)
+    switch.lay(f"{CALL_ID}.slip", slip(ours, record="EARLIER"))
+    await switch.sweep()
+    message = await switch.message()
+    assert message is not None
+    assert message.ended_by is EndedBy.HASH
 
 
 async def test_a_recording_that_a_crash_cut_is_kept_whole(switch: Switch, ours: Furnished) -> None:

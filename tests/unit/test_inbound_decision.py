@@ -39,3 +39,8 @@ def test_the_reason_names_the_rule() -> None:
 )
 def test_an_ending_is_inferred_from_the_length(duration_s: float, ended_by: EndedBy) -> None:
     assert infer_ended_by(duration_s) is ended_by
+
+
+def test_who_stayed_on_the_line_has_pressed_hash() -> None:
+    assert infer_ended_by(12, caller_stayed=True) is EndedBy.HASH
+    assert infer_ended_by(50, caller_stayed=True) is EndedBy.LIMIT
