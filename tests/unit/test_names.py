@@ -78,8 +78,8 @@ def test_no_module_is_loaded_twice() -> None:
 
 
 NEEDED = {
-    "Answer": None, "AGI": "res_agi", "ControlPlayback": "app_controlplayback", "Dial": "app_dial", "ExecIf": "app_exec",
-    "Gosub": "app_stack", "GosubIf": "app_stack", "Goto": None, "GotoIf": None, "Hangup": None,
+    "Answer": None, "AGI": "res_agi", "ControlPlayback": "app_controlplayback", "Dial": "app_dial",
+    "ExecIf": "app_exec", "Gosub": "app_stack", "GosubIf": "app_stack", "Goto": None, "GotoIf": None, "Hangup": None,
     "Playback": "app_playback", "Record": "app_record", "Return": "app_stack", "Set": None,
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
