@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import logging
+import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +41,7 @@ class Child:
         self._command, self._environment, self._log_file = command, dict(environment), log_file
         self._on_start = on_start
         self._stopping = False
+        self._began = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -52,9 +54,9 @@ class Child:
             await asyncio.sleep(wait_s)
             if self._stopping:
                 return
-            began = asyncio.get_running_loop().time()
+            self._began = asyncio.get_running_loop().time()
             code = await self._one_life()
-            lived = asyncio.get_running_loop().time() - began
+            lived = asyncio.get_running_loop().time() - self._began
             if not self._stopping:
                 log.warning("%s ended with %s after %.1f s", self.name, code, lived)
                 wait_s = 0.0 if lived > STEADY_S else min(max(wait_s * 2, 0.25), LONGEST_WAIT_S)
@@ -75,6 +77,12 @@ class Child:
         self.starts += 1
         self._on_start()
         return await self.process.wait()
+
+    def kill_hanging(self) -> None:
+        """End a life that shows none; the next begins at once. One that has just begun is left alone."""
+        if self.pid is not None and asyncio.get_running_loop().time() - self._began > STEADY_S:
+            log.warning("%s hangs: killed", self.name)
+            os.kill(self.pid, signal.SIGKILL)
 
     async def stop(self, limit_s: float) -> None:
         """Ask it to end, then make it end."""

@@ -137,7 +137,9 @@ class Instance:
                 self._ready = True
                 self._tell()
                 self._announce(time.monotonic() - began)
-                minding.append(asyncio.create_task(release_callers(self._settings)))
+                minding.append(
+                    asyncio.create_task(release_callers(self._settings, self._controller.kill_hanging))
+                )
                 await stop.wait()
         finally:
             self._ready = False

@@ -1,12 +1,13 @@
 """When the control plane does not come back, its callers must not wait in silence: the dialplan takes them.
 
 A controller that is killed is back within two or three seconds and takes its calls up itself. This is for
-one that cannot start, or hangs.
+one that cannot start, or hangs; one that hangs for long is killed.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 import aiohttp
 
@@ -19,8 +20,10 @@ LOOK_S = 0.5
 SILENT_S = 4.0
 """The control plane shows every second that it is alive."""
 
+HANGING_S = 15.0
 
-async def release_callers(settings: Settings) -> None:
+
+async def release_callers(settings: Settings, kill_controller: Callable[[], None]) -> None:
     """Watch, and hand waiting callers to the dialplan while the control plane shows no life; for ever."""
     headers = {"Authorization": aiohttp.encode_basic_auth(APPLICATION, settings.ari_password)}
     async with aiohttp.ClientSession(
@@ -28,7 +31,10 @@ async def release_callers(settings: Settings) -> None:
     ) as ari:
         while True:
             await asyncio.sleep(LOOK_S)
-            if _silent_s(settings) > SILENT_S:
+            silent_s = _silent_s(settings)
+            if silent_s > HANGING_S:
+                kill_controller()
+            if silent_s > SILENT_S:
                 try:
                     await _release(ari)
                 except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as problem:

@@ -252,6 +252,20 @@ class Call:
         self.journal.note(self.id, f"{step}_ended", how=how.value)
         return how
 
+    async def line_up(self, **prompts: Path) -> None:
+        """Have `prompts` (step -> sound) played in this order and the caller recorded after them.
+
+        All is asked for in one go: there is no moment in which a prompt plays and no recording will follow.
+        Raises HungUp.
+        """
+        asked = [*(self.queue_prompt(step, sound) for step, sound in prompts.items()), self.queue_recording()]
+        if not self.past:
+            await asyncio.gather(*asked)
+            return
+        for one in asked:
+            # What a dead controller has asked for already is looked up first, each in its turn.
+            await one
+
     async def queue_recording(self) -> None:
         """Have the caller recorded after all that was queued before, whatever becomes of us meanwhile.
 

@@ -220,6 +220,7 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_SILENCE: SILENCE_S,
         names.GLOBAL_RECORDING_FOLDER: settings.recording_spool,
         names.GLOBAL_TONE: folders.tone,
+        names.GLOBAL_HEARTBEAT: settings.heartbeat_file,
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
     }
     return "".join(f"{name} = {value}\n" for name, value in values.items())

@@ -31,9 +31,7 @@ async def rusurepo(call: Call, greeting: Greeting, keep: KeepMessage) -> bool:
     """
     await call.answer()
     # Asterisk goes from one to the next by itself: even if we die now, the caller is recorded.
-    await call.queue_prompt("start_prompt", greeting.start)
-    await call.queue_prompt("tone", greeting.tone)
-    await call.queue_recording()
+    await call.line_up(start_prompt=greeting.start, tone=greeting.tone)
     await call.heard_out("start_prompt", skip_on=HASH)
     await call.heard_out("tone", skip_on=HASH)
     recording = await call.recorded(limit_s=MESSAGE_S)

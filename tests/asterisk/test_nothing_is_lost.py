@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -371,3 +372,17 @@ async def test_a_clean_stop_in_the_middle_of_a_message(
         kept = database.execute("SELECT ended_by, duration_s FROM voice_messages").fetchall()
     assert [ended_by for ended_by, _ in kept] == ["hangup"]
     assert 2.0 < kept[0][1] < 3.2
+
+
+async def test_a_frozen_control_plane_gives_its_callers_to_the_dialplan(
+    switch: RunningSwitch, line: Line, phone: SipCaller, caller_number: str
+) -> None:
+    call = await reach_tone(phone, switch, line, caller_number)
+    frozen = switch.kill("controller", signal.SIGSTOP)
+    await leave_message(call, 5.0)
+    await call.hear(tone_of(END_HZ), RETURN_S)
+    # It is killed after fifteen seconds; the line may wait for that, the caller has heard everything.
+    await call.ended(25)
+    message = await switch.message_of(caller_number, 20)
+    assert message["ended_by"] == "hash"
+    until(lambda: switch.pid("controller") != frozen, 10, "a new one was started")
