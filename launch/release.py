@@ -17,8 +17,8 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
-SILENT_S = 4.0
-"""The control plane shows every second that it is alive."""
+SILENT_S = 6.0
+"""The control plane shows every second that it is alive; a new one needs two or three to begin."""
 
 HANGING_S = 15.0
 

@@ -29,6 +29,7 @@ from store.reports import report
 log = logging.getLogger(__name__)
 
 REPORT_S = 1.0
+HEARTBEAT_S = 1.0
 DRAIN_S = 5.0
 
 
@@ -95,9 +96,13 @@ async def run(settings: Settings) -> None:
         }
         return "; ".join(filter(None, reasons)), figures
 
-    async def keep_reporting() -> None:
+    async def keep_beating() -> None:
         while True:
             settings.heartbeat_file.touch()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def keep_reporting() -> None:
+        while True:
             reason, figures = state()
             try:
                 async with asyncio.timeout(REPORT_S), database.session() as session:
@@ -113,6 +118,7 @@ async def run(settings: Settings) -> None:
     background.start("ari", ari.run(on_connected, runner.on_event))
     background.start("provisioning", provisioner.run())
     background.start("adoption", adoption.run())
+    background.start("heartbeat", keep_beating())
     background.start("report", keep_reporting())
     log.info("the control plane is up", extra={"action": "started"})
     await stop.wait()

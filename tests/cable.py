@@ -75,7 +75,7 @@ def _pump(source: socket.socket, target: socket.socket, flowing: threading.Event
                 continue
             target.sendall(data)
         if flowing.is_set():
-            target.shutdown(socket.SHUT_RDWR)
+            target.shutdown(socket.SHUT_WR)
 
 
 @contextmanager

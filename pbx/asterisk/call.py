@@ -102,6 +102,9 @@ class Call:
     handed_over: bool = False
     """The dialplan has the channel now; what becomes of the call stands in its slip."""
     recording: Recording | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the call has ended; never where the dialplan has it."""
+    _hung_up: bool = False
     _gone: bool = False
     _digits: list[str] = field(default_factory=list)
     _pressed: asyncio.Future[None] | None = None
@@ -126,7 +129,11 @@ class Call:
                     self._pressed.set_result(None)
             case "ChannelHangupRequest":
                 self.hangup_requested = True
-            case "StasisEnd" | "ChannelDestroyed":
+            case "StasisEnd":
+                # Whoever took the channel from us has given it to the dialplan.
+                self.handed_over |= not (self.hangup_requested or self._hung_up)
+                self.gone()
+            case "ChannelDestroyed":
                 self.gone()
 
     def gone(self) -> None:
@@ -262,6 +269,10 @@ class Call:
         if not self.past:
             await asyncio.gather(*asked)
             return
+        if self._file(self.id).exists() or await self._still(self.ari.recording_exists, self.id):
+            # It was asked for after the prompts: so were they, whatever the journal had time to say.
+            for step in prompts:
+                self.past.setdefault(f"{step}_queued", Milestone(now()))
         for one in asked:
             # What a dead controller has asked for already is looked up first, each in its turn.
             await one
@@ -400,6 +411,7 @@ class Call:
     async def hang_up(self, cause: int = CAUSE_NORMAL) -> None:
         """End the channel; that it has ended already is no error."""
         if not self._gone and not self.handed_over:
+            self._hung_up = True
             await self._surely(lambda: self.ari.hang_up(self.id, cause))
 
     async def hand_to_dialplan(self, context: str) -> None:

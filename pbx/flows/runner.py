@@ -239,7 +239,9 @@ class Runner:
             files=recording.files,
         )
         try:
-            return await keep_recording(taken, self._parts.media, self._parts.journal, self._parts.supervisor)
+            return await keep_recording(
+                taken, self._parts.media, self._parts.journal, self._parts.supervisor, call.over
+            )
         except OSError as problem:
             log.error("the message waits in the spool: %s", problem, extra={"action": "media_away"})
             call.journal.note(call.id, "message_waits", reason=str(problem))
@@ -270,6 +272,7 @@ class Runner:
         if call.handed_over:
             call.journal.note(call.id, "handed_to_dialplan")
             return
+        call.over.set()
         call.journal.note(call.id, "ended", result=outcome.value)
         call.journal.change_call(call.id, answered_at=call.answered_at, ended_at=now(), result=outcome.value)
 

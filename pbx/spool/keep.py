@@ -47,11 +47,17 @@ class _Found:
     unreadable: tuple[Path, ...] = ()
 
 
-async def keep_recording(taken: Taken, media: Media, journal: CallJournal, supervisor: Supervisor) -> bool:
+async def keep_recording(
+    taken: Taken,
+    media: Media,
+    journal: CallJournal,
+    supervisor: Supervisor,
+    over: asyncio.Event | None = None,
+) -> bool:
     """Take a recording into the store; True when it is a message.
 
     Returns once the row is under way; the spool is tidied when it is committed, however long the database
-    takes. Raises OSError when the media folder cannot be written: the spool then still holds everything.
+    takes, and the call is `over`: until then the file tells the dialplan that the caller has spoken. Raises OSError when the media folder cannot be written: the spool then still holds everything.
     """
     found = await asyncio.to_thread(_examine, taken, media)
     if found.outcome is MessageOutcome.KEPT:
@@ -75,7 +81,7 @@ async def keep_recording(taken: Taken, media: Media, journal: CallJournal, super
     else:
         journal.note(taken.call_id, found.outcome.value, reason=found.reason)
         committed = journal.settle_without_message(taken.call_id, found.outcome)
-    supervisor.start(f"tidy {taken.call_id}", _tidy(committed, taken, found.unreadable))
+    supervisor.start(f"tidy {taken.call_id}", _tidy(committed, over, taken, found.unreadable))
     return found.outcome is MessageOutcome.KEPT
 
 
@@ -125,9 +131,13 @@ def _store(sound: Sound, files: list[Path], media: Media, name: str) -> str:
     return hashlib.sha256(whole).hexdigest()
 
 
-async def _tidy(committed: Awaitable[None], taken: Taken, unreadable: tuple[Path, ...]) -> None:
+async def _tidy(
+    committed: Awaitable[None], over: asyncio.Event | None, taken: Taken, unreadable: tuple[Path, ...]
+) -> None:
     """After the commit the spool has done its part. What could not be read is set aside, never deleted."""
     await committed
+    if over is not None:
+        await over.wait()
     await asyncio.to_thread(tidy_spool, taken.call_id, taken.files, unreadable)
 
 
