@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import aiohttp
 
@@ -36,7 +37,7 @@ async def release_callers(settings: Settings, kill_controller: Callable[[], None
                 kill_controller()
             if silent_s > SILENT_S:
                 try:
-                    await _release(ari)
+                    await _release(ari, settings.recording_spool)
                 except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as problem:
                     log.warning("callers cannot be released: %s", problem)
 
@@ -48,16 +49,28 @@ def _silent_s(settings: Settings) -> float:
         return 0.0
 
 
-async def _release(ari: aiohttp.ClientSession) -> None:
+async def _records(ari: aiohttp.ClientSession, channel: str, spool: Path) -> bool:
+    """Whether the channel is being recorded, or will be: into its first file or one that followed."""
+    for name in _file_names(channel, spool):
+        async with ari.get(f"ari/recordings/live/{name}") as recording:
+            if recording.status == 200:
+                return True
+    return False
+
+
+def _file_names(channel: str, spool: Path) -> set[str]:
+    return {channel, *(path.stem for path in spool.glob(f"{channel}-*.wav"))}
+
+
+async def _release(ari: aiohttp.ClientSession, spool: Path) -> None:
     async with ari.get(f"ari/applications/{APPLICATION}") as answer:
         if answer.status != 200:
             return
         channels = (await answer.json())["channel_ids"]
     for channel in channels:
-        async with ari.get(f"ari/recordings/live/{channel}") as recording:
-            if recording.status == 200:
-                # Its own limits end it; then the dialplan says thank you.
-                continue
+        if await _records(ari, channel, spool):
+            # Its own limits end it; then the dialplan says thank you.
+            continue
         query = {"context": CONTEXT_AWAY, "extension": "s", "priority": "1"}
         async with ari.post(f"ari/channels/{channel}/continue", params=query) as answer:
             log.warning("a waiting caller goes to the dialplan: %d", answer.status)

@@ -109,6 +109,8 @@ class Call:
     _digits: list[str] = field(default_factory=list)
     _pressed: asyncio.Future[None] | None = None
     _expected: dict[str, asyncio.Future[Json]] = field(default_factory=dict)
+    _answers: dict[str, BaseException | None] = field(default_factory=dict)
+    """What came of asking for several things in one go; each verb takes its own."""
     _asked: set[str] = field(default_factory=set)
     """What of the expected Asterisk is known to have begun."""
 
@@ -217,7 +219,7 @@ class Call:
                     return
                 media = ",".join(f"sound:{sound}" for sound in sounds)
                 await self._surely(
-                    lambda: self.ari.play(self.id, playback, media),
+                    self._unless_asked(key, lambda: self.ari.play(self.id, playback, media)),
                     lambda: self.ari.playback_exists(playback),
                 )
                 self.journal.note(self.id, f"{step}_queued")
@@ -263,19 +265,41 @@ class Call:
         """Have `prompts` (step -> sound) played in this order and the caller recorded after them.
 
         All is asked for in one go: there is no moment in which a prompt plays and no recording will follow.
-        Raises HungUp.
+        What was lost on the way is asked for again in its turn, so that the order holds; and what a dead
+        controller may have asked for is looked up first. Raises HungUp.
         """
-        asked = [*(self.queue_prompt(step, sound) for step, sound in prompts.items()), self.queue_recording()]
         if not self.past:
-            await asyncio.gather(*asked)
-            return
-        if self._file(self.id).exists() or await self._still(self.ari.recording_exists, self.id):
+            await self._ask_at_once(prompts)
+        elif self._file(self.id).exists() or await self._still(self.ari.recording_exists, self.id):
             # It was asked for after the prompts: so were they, whatever the journal had time to say.
             for step in prompts:
                 self.past.setdefault(f"{step}_queued", Milestone(now()))
-        for one in asked:
-            # What a dead controller has asked for already is looked up first, each in its turn.
-            await one
+        for step, sound in prompts.items():
+            await self.queue_prompt(step, sound)
+        await self.queue_recording()
+
+    async def _ask_at_once(self, prompts: dict[str, Path]) -> None:
+        asking: dict[str, Awaitable[None]] = {}
+        for step, sound in prompts.items():
+            playback, key = self._playback(step)
+            self._expect(key)
+            asking[key] = self.ari.play(self.id, playback, f"sound:{sound}")
+        key = f"recording:{self.id}"
+        self._expect(key)
+        asking[key] = self.ari.record(self.id, self.id, MESSAGE_BACKSTOP_S, SILENCE_S)
+        answers = await asyncio.gather(*asking.values(), return_exceptions=True)
+        self._answers.update(zip(asking, answers, strict=True))
+
+    def _unless_asked(self, key: str, ask: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """`ask`; where it was asked before, together with others, the answer to that comes first."""
+
+        async def once() -> None:
+            if key not in self._answers:
+                await ask()
+            elif (answer := self._answers.pop(key)) is not None:
+                raise answer
+
+        return once
 
     async def queue_recording(self) -> None:
         """Have the caller recorded after all that was queued before, whatever becomes of us meanwhile.
@@ -380,7 +404,10 @@ class Call:
             if self.past and path.exists():
                 return False
             asked_again = await self._surely(
-                lambda: self.ari.record(self.id, name, MESSAGE_BACKSTOP_S, SILENCE_S), was_heard
+                self._unless_asked(
+                    key, lambda: self.ari.record(self.id, name, MESSAGE_BACKSTOP_S, SILENCE_S)
+                ),
+                was_heard,
             )
             self.journal.note(self.id, "recording_queued", file=path.name)
         self._asked.add(key)

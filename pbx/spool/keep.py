@@ -57,7 +57,8 @@ async def keep_recording(
     """Take a recording into the store; True when it is a message.
 
     Returns once the row is under way; the spool is tidied when it is committed, however long the database
-    takes, and the call is `over`: until then the file tells the dialplan that the caller has spoken. Raises OSError when the media folder cannot be written: the spool then still holds everything.
+    takes, and the call is `over`: until then the file tells the dialplan that the caller has spoken. Raises
+    OSError when the media folder cannot be written: the spool then still holds everything.
     """
     found = await asyncio.to_thread(_examine, taken, media)
     if found.outcome is MessageOutcome.KEPT:

@@ -120,6 +120,7 @@ class ScriptedCaller:
         self._up = True
         self._connected = asyncio.Event()
         self._connected.set()
+        self._socket = asyncio.Lock()
         self._cuts: dict[int, tuple[bool, float]] = {}
         self._deeds: list[_Deed] = []
         self._stretches: list[_Stretch] = []
@@ -353,7 +354,9 @@ class ScriptedCaller:
         self._write_on()
         self.commands.append(command)
         heard, for_s = self._cuts.get(len(self.commands), (True, 0.0))
-        await asyncio.sleep(ANSWER_S / self.pace)
+        # One websocket: what is asked first is done first.
+        async with self._socket:
+            await asyncio.sleep(ANSWER_S / self.pace)
         if not self._up:
             raise AsteriskAway("the connection was lost")
         if for_s and not heard:

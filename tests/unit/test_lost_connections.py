@@ -39,7 +39,8 @@ def assert_one_whole_message(exchange: Exchange, seconds: float, abs: float = 0.
     assert exchange.journal.openings == 1
     assert exchange.journal.events.count("ended") == 1
     assert exchange.journal.events.count("recording_ended") == 1
-    assert exchange.spool == []
+    # After a death in the end prompt the file is the sweep's: only the database knows that it was kept.
+    assert set(exchange.spool) <= ({f"{CALL_ID}.wav"} if exchange.lives > 1 else set())
 
 
 # Of the commands 1 to 6 (answer, play, play, record, play, hang up) each is the one that is lost.

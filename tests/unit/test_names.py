@@ -13,7 +13,7 @@ CONF = Path(__file__).parents[2] / "asterisk-conf"
 DIALPLAN = "\n".join(
     line for line in (CONF / "extensions.conf").read_text().splitlines() if not line.lstrip().startswith(";")
 )
-CHANNEL_VARIABLES = {"DIALLED", "NUMBER", "PRESENTATION", "SLIP"}
+CHANNEL_VARIABLES = {"DIALLED", "NUMBER", "PRESENTATION", "SLIP", "STARTED_AT"}
 """Set by the dialplan for itself."""
 
 OF_ASTERISK = {"EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS"}
@@ -79,8 +79,8 @@ def test_no_module_is_loaded_twice() -> None:
 
 NEEDED = {
     "Answer": None, "AGI": "res_agi", "ControlPlayback": "app_controlplayback", "Dial": "app_dial",
-    "ExecIf": "app_exec", "Gosub": "app_stack", "GosubIf": "app_stack", "Goto": None, "GotoIf": None, "Hangup": None,
-    "Playback": "app_playback", "Record": "app_record", "Return": "app_stack", "Set": None,
+    "ExecIf": "app_exec", "Gosub": "app_stack", "GosubIf": "app_stack", "Goto": None, "GotoIf": None,
+    "Hangup": None, "Playback": "app_playback", "Record": "app_record", "Return": "app_stack", "Set": None,
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip

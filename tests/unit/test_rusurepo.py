@@ -317,7 +317,15 @@ async def test_a_failing_media_folder_leaves_everything_in_the_spool(
 QUEUED = WHOLE_STORY[:6]
 RECORDED = WHOLE_STORY[:10]
 KEPT = [*RECORDED, "message_kept"]
-OPTIONAL = {"start_prompt_ended", "tone_ended", "end_prompt_ended", "end_prompt_queued"}
+OPTIONAL = {
+    "start_prompt_queued",
+    "tone_queued",
+    "recording_queued",
+    "start_prompt_ended",
+    "tone_ended",
+    "end_prompt_ended",
+    "end_prompt_queued",
+}
 """A caller who goes may cut these off."""
 
 HANGS_UP: list[tuple[str, float, str, str, list[str]]] = [
