@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy import bindparam, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from store.models import NumberUse, PhoneNumber, Prompt, RusurepoRule, RusurepoSetting
 
@@ -30,35 +29,37 @@ class Arrival:
     rule: Rule | None
 
 
-_start, _end = aliased(Prompt), aliased(Prompt)
-_QUERY = (
-    select(
-        PhoneNumber.id,
-        PhoneNumber.account_id,
-        PhoneNumber.e164,
-        PhoneNumber.use,
-        RusurepoSetting.enabled,
-        RusurepoRule.id,
-        RusurepoRule.name,
-        _start.sha256,
-        _end.sha256,
-    )
-    .outerjoin(RusurepoSetting, RusurepoSetting.number_id == PhoneNumber.id)
-    .outerjoin(RusurepoRule, RusurepoRule.id == RusurepoSetting.rule_id)
-    .outerjoin(_start, _start.id == RusurepoRule.start_prompt_id)
-    .outerjoin(_end, _end.id == RusurepoRule.end_prompt_id)
+_number, _setting, _rule = PhoneNumber.__table__, RusurepoSetting.__table__, RusurepoRule.__table__
+_start, _end = Prompt.__table__.alias("start"), Prompt.__table__.alias("end")
+_ALL = select(
+    _number.c.id,
+    _number.c.account_id,
+    _number.c.e164,
+    _number.c.use,
+    _setting.c.enabled,
+    _rule.c.id,
+    _rule.c.name,
+    _start.c.sha256,
+    _end.c.sha256,
+).select_from(
+    _number.outerjoin(_setting, _setting.c.number_id == _number.c.id)
+    .outerjoin(_rule, _rule.c.id == _setting.c.rule_id)
+    .outerjoin(_start, _start.c.id == _rule.c.start_prompt_id)
+    .outerjoin(_end, _end.c.id == _rule.c.end_prompt_id)
 )
+# Built once and asked of a bare connection: every call waits for this one.
+_ONE = _ALL.where(_number.c.e164 == bindparam("dialled"))
 
 
-async def look_up(session: AsyncSession, e164: str) -> Arrival | None:
+async def look_up(connection: AsyncConnection, e164: str) -> Arrival | None:
     """The number `e164` as it is set now, or None when it is not ours."""
-    row = (await session.execute(_QUERY.where(PhoneNumber.e164 == e164))).one_or_none()
+    row = (await connection.execute(_ONE, {"dialled": e164})).one_or_none()
     return _arrival(*row) if row else None
 
 
 async def every_number(session: AsyncSession) -> list[Arrival]:
     """All numbers as they are set now."""
-    return [_arrival(*row) for row in await session.execute(_QUERY)]
+    return [_arrival(*row) for row in await session.execute(_ALL)]
 
 
 def _arrival(

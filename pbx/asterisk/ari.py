@@ -30,6 +30,8 @@ HEARTBEAT_S = 2.0
 """A websocket that was cut without being closed is noticed after 1.5 times this."""
 
 RETRY_S = 0.1
+REPLACED_S = 30.0
+"""Two control planes at one Asterisk must not take it from each other in turns."""
 
 WANTED_EVENTS = (
     "StasisStart",
@@ -46,6 +48,10 @@ WANTED_EVENTS = (
 )
 
 Json = dict[str, Any]
+
+
+class Replaced(AsteriskAway):
+    """Another session has taken our application; this one would hear nothing more."""
 
 
 class Ari(Protocol):
@@ -103,17 +109,22 @@ class AriSession:
         while True:
             # New connections each time: those kept from before may be as dead as the websocket was.
             connector = aiohttp.TCPConnector(limit=400)
+            pause_s = RETRY_S
             async with aiohttp.ClientSession(headers=self._headers, connector=connector) as http:
                 self._http = http
                 try:
                     await self._connection(http, on_connected, on_event)
+                except Replaced:
+                    log.error("another control plane has taken this Asterisk", extra={"action": "replaced"})
+                    self._away("another control plane has taken this Asterisk")
+                    pause_s = REPLACED_S
                 except (aiohttp.ClientError, AsteriskAway, AsteriskRefused, OSError, TimeoutError) as problem:
                     self._away(f"{type(problem).__name__}: {problem}")
                 except Exception as mistake:
                     # Without this session no call is taken: it outlives every mistake of ours.
                     log.exception("the ARI session failed", extra={"action": "ari_failed"})
                     self._away(f"{type(mistake).__name__}: {mistake}")
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(pause_s)
 
     def _away(self, problem: str) -> None:
         if problem != self.last_problem:
@@ -171,6 +182,8 @@ class AriSession:
                 answer = self._answers.pop(event["request_id"], None)
                 if answer is not None and not answer.done():
                     answer.set_result(event)
+            elif event["type"] == "ApplicationReplaced":
+                raise Replaced
             else:
                 try:
                     on_event(event)

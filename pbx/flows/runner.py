@@ -178,8 +178,8 @@ class Runner:
 
     async def _look_up(self, dialled: str) -> Arrival | None:
         try:
-            async with asyncio.timeout(LOOK_UP_LIMIT_S), self._parts.database.session() as session:
-                return await look_up(session, dialled)
+            async with asyncio.timeout(LOOK_UP_LIMIT_S), self._parts.database.engine.connect() as connection:
+                return await look_up(connection, dialled)
         except (SQLAlchemyError, OSError, TimeoutError) as problem:
             raise StoreAway(f"{type(problem).__name__}: {problem}") from problem
 

@@ -178,8 +178,8 @@ class Adoption:
         """A call that never had a row: write one."""
         if slip is None:
             return None
-        async with self._database.session() as session:
-            arrival = await look_up(session, slip.number)
+        async with self._database.engine.connect() as connection:
+            arrival = await look_up(connection, slip.number)
         if arrival is None:
             return None
         caller = identify_caller(slip.caller, slip.caller_name, slip.presentation)

@@ -1,7 +1,9 @@
 """Devices: they register by what the store says, survive restarts, and ring when 留守レポ is OFF."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 
 import pytest
 
@@ -66,6 +68,8 @@ async def test_registrations_and_devices_survive_asterisk(switch: RunningSwitch,
     device = switch.ready["devices"][0]
     async with SipCaller() as phone, SipCaller() as caller:
         await phone.register(device["username"], device["password"], registrar(switch))
+        # Asterisk writes its database once a second.
+        until(lambda: _registrations(switch) > 0, 10, "the registration is on the disk")
         before = switch.kill("asterisk")
         until(lambda: _pid_changed(switch, before), 20, "Asterisk is started again")
         switch.wait_ready()
@@ -76,6 +80,14 @@ async def test_registrations_and_devices_survive_asterisk(switch: RunningSwitch,
         await outside.hang_up()
         await arriving.ended(5)
         await phone.register(device["username"], device["password"], registrar(switch), expires_s=0)
+
+
+def _registrations(switch: RunningSwitch) -> int:
+    with closing(sqlite3.connect(switch.var / "asterisk" / "lib" / "astdb.sqlite3")) as astdb:
+        (count,) = astdb.execute(
+            "SELECT count(*) FROM astdb WHERE key LIKE '/registrar/contact/%'"
+        ).fetchone()
+    return int(count)
 
 
 def _pid_changed(switch: RunningSwitch, before: int) -> bool:

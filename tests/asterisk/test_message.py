@@ -58,7 +58,7 @@ async def test_prompt_speech_hash_prompt_message(
     assert message["number"] == line.e164
     assert message["source"] == "control_plane"
     assert message["transcript"] == {"state": "waiting", "text": None}
-    assert 2.9 < message["duration_s"] < 3.6
+    assert 2.6 < message["duration_s"] < 3.9
     samples = await audio_of(switch, message)
     assert abs(len(samples) / 8000 - message["duration_s"]) < 0.01
     loud = [at for at in range(0, len(samples) - 160, 160) if rms(samples[at : at + 160]) > 500]
@@ -100,7 +100,7 @@ async def test_hash_skips_the_start_prompt(
     await call.ended(10)
     message = await switch.message_of(caller_number)
     assert message["ended_by"] == "hash"
-    assert 1.9 < message["duration_s"] < 2.6
+    assert 1.7 < message["duration_s"] < 2.9
 
 
 async def test_fifty_seconds_are_fifty_seconds(
@@ -153,7 +153,7 @@ async def test_hang_up_at_every_step(
     assert ended["result"] == expected
     if kept:
         assert messages[0]["ended_by"] == ("hash" if moment == "during the end prompt" else "hangup")
-        assert 1.9 < messages[0]["duration_s"] < 2.6
+        assert 1.7 < messages[0]["duration_s"] < 2.9
     events = await switch.journal_of(caller_number)
     assert events.count("ended") == 1
     assert events[-1] == "ended"
@@ -224,7 +224,7 @@ async def test_twenty_at_a_time(switch: RunningSwitch, line: Line, phone: SipCal
     for number in numbers:
         message = await switch.message_of(number)
         assert message["ended_by"] == "hash"
-        assert 2.9 < message["duration_s"] < 3.8
+        assert 2.6 < message["duration_s"] < 4.5
 
 
 async def test_a_change_of_rule_takes_effect_for_the_next_call(

@@ -191,3 +191,16 @@ async def test_other_refusals_are_told(peer: tuple[Peer, int], ours: Ours) -> No
         await ours.session.record("test-1.1", "r", 51, 10)
     with pytest.raises(AsteriskRefused, match="500"):
         await ours.session.recording_exists("r")
+
+
+async def test_another_control_plane_is_not_fought_over_the_calls(
+    peer: tuple[Peer, int], ours: Ours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("pbx.asterisk.ari.REPLACED_S", 0.05)
+    monkeypatch.setattr(ours.session, "_away", lambda problem: pauses.append(ours.synchronised))
+    await ours.session.until_connected(LIMIT_S)
+    await peer[0].tell({"type": "ApplicationReplaced"})
+    await until(lambda: ours.synchronised == 2)
+    assert pauses == [1]
+    assert "ApplicationReplaced" not in ours.heard
