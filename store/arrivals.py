@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.models import NumberUse, PhoneNumber, Prompt, RusurepoRule, RusurepoSetting
 
@@ -51,9 +51,9 @@ _ALL = select(
 _ONE = _ALL.where(_number.c.e164 == bindparam("dialled"))
 
 
-async def look_up(connection: AsyncConnection, e164: str) -> Arrival | None:
+def look_up(connection: Connection, e164: str) -> Arrival | None:
     """The number `e164` as it is set now, or None when it is not ours."""
-    row = (await connection.execute(_ONE, {"dialled": e164})).one_or_none()
+    row = connection.execute(_ONE, {"dialled": e164}).one_or_none()
     return _arrival(*row) if row else None
 
 

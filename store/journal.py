@@ -13,16 +13,15 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Executable, bindparam, insert, update
+from sqlalchemy import Connection, Executable, bindparam, insert, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database
 from store.models import Call, Job, JournalEntry, MessageOutcome, VoiceMessage, new_id, now
 
 log = logging.getLogger(__name__)
 
-GATHER_S = 0.03
+GATHER_S = 0.1
 """How long notes are gathered before they are committed together."""
 
 RETRY_S = 0.5
@@ -152,19 +151,19 @@ class CallJournal:
                 self._deeds.remove(deed)
 
     async def _write_together(self, deeds: list[_Deed]) -> None:
-        async with self._database.engine.begin() as connection:
-            await _execute(connection, [step for deed in deeds for step in deed.steps])
+        steps = [step for deed in deeds for step in deed.steps]
+        await self._database.transaction(lambda connection: _execute(connection, steps))
         for deed in deeds:
             if deed.committed is not None and not deed.committed.done():
                 deed.committed.set_result(None)
 
 
-async def _execute(connection: AsyncConnection, steps: list[tuple[Executable, dict[str, Any]]]) -> None:
+def _execute(connection: Connection, steps: list[tuple[Executable, dict[str, Any]]]) -> None:
     """Run the steps, those of one kind together; calls come first, for the rest refer to them."""
     kinds = sorted(steps, key=lambda step: _ORDER.get(id(step[0]), 9))
     for _, group in groupby(kinds, key=lambda step: id(step[0])):
         same = list(group)
-        await connection.execute(same[0][0], [values for _, values in same])
+        connection.execute(same[0][0], [values for _, values in same])
 
 
 _ORDER = {id(_CALL): 0, id(_MESSAGE): 1, id(_JOB): 2, id(_ENTRY): 3}

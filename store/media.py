@@ -37,6 +37,20 @@ class Media:
         `source` stays: its owner removes it once the row that names `name` is committed. Taking the same
         file twice is harmless. Raises FileNotFoundError where there is no `source`.
         """
+        path = self.path(name)
+        _make_folder(path.parent)
+        try:
+            os.link(source, path)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            self._take_anew(source, name)
+        else:
+            # The bytes and, on every journalling file system, the name that was just given to them.
+            _sync(path)
+
+    def _take_anew(self, source: Path, name: str) -> None:
+        """Where the name is there already, or cannot be a link."""
 
         def link_or_copy(draft: Path) -> None:
             try:

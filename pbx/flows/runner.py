@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -178,8 +179,8 @@ class Runner:
 
     async def _look_up(self, dialled: str) -> Arrival | None:
         try:
-            async with asyncio.timeout(LOOK_UP_LIMIT_S), self._parts.database.engine.connect() as connection:
-                return await look_up(connection, dialled)
+            async with asyncio.timeout(LOOK_UP_LIMIT_S):
+                return await self._parts.database.transaction(partial(look_up, e164=dialled))
         except (SQLAlchemyError, OSError, TimeoutError) as problem:
             raise StoreAway(f"{type(problem).__name__}: {problem}") from problem
 

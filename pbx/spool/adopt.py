@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -178,8 +179,7 @@ class Adoption:
         """A call that never had a row: write one."""
         if slip is None:
             return None
-        async with self._database.engine.connect() as connection:
-            arrival = await look_up(connection, slip.number)
+        arrival = await self._database.transaction(partial(look_up, e164=slip.number))
         if arrival is None:
             return None
         caller = identify_caller(slip.caller, slip.caller_name, slip.presentation)
