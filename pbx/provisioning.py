@@ -25,7 +25,7 @@ from store.arrivals import Arrival
 from store.database import Database
 from store.errors import SealBroken
 from store.provisioning import Wanted, WantedDevice, wanted_of_asterisk
-from store.revisions import current
+from store.revisions import asterisk_revision
 from store.sealing import unseal
 
 log = logging.getLogger(__name__)
@@ -87,9 +87,9 @@ class Provisioner:
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
+        if await self._database.transaction(asterisk_revision) == self._told:
+            return
         async with self._database.session() as session:
-            if await current(session) == self._told:
-                return
             wanted = await wanted_of_asterisk(session)
         await self._tell_numbers(wanted)
         await self._tell_devices(wanted)

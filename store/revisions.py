@@ -1,6 +1,6 @@
 """Revisions: counters of changes that a part must notice."""
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.models import Revision
@@ -20,6 +20,14 @@ async def bump(session: AsyncSession, scope: str = ASTERISK) -> int:
     counted = counted.on_conflict_do_update(index_elements=["scope"], set_={"value": Revision.value + 1})
     value: int = (await session.scalars(counted.returning(Revision.value))).one()
     return value
+
+
+_ASTERISK_VALUE = select(Revision.__table__.c.value).where(Revision.__table__.c.scope == ASTERISK)
+
+
+def asterisk_revision(connection: Connection) -> int:
+    """The same for Asterisk, for who asks all the time."""
+    return connection.scalar(_ASTERISK_VALUE) or 0
 
 
 async def current(session: AsyncSession, scope: str = ASTERISK) -> int:

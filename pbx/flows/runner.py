@@ -200,22 +200,24 @@ class Runner:
             started_at=call.started_at,
         )
         call.journal.note(call.id, "arrived", dialled=call.dialled, caller_kind=call.caller_kind.value)
-        self._parts.supervisor.start(f"slip {call.id}", self._slip_if_unwritten(call, opened))
+        asyncio.get_running_loop().call_later(SLIP_AFTER_S, self._slip_if_unwritten, call, opened)
 
-    async def _slip_if_unwritten(self, call: Call, opened: "asyncio.Future[None]") -> None:
+    def _slip_if_unwritten(self, call: Call, opened: "asyncio.Future[None]") -> None:
         """While the database is away the call's facts wait beside its recording."""
-        await asyncio.wait({opened}, timeout=SLIP_AFTER_S)
         if not opened.done() and call.id in self.calls:
-            slip = Slip(
-                number=call.dialled,
-                caller=call.caller or "",
-                caller_name="" if call.caller else call.caller_kind.value,
-                presentation="allowed" if call.caller else "prohib",
-                started_at=call.started_at,
-                source=MessageSource.CONTROL_PLANE.value,
-            )
-            path = self._parts.spool / f"{call.id}.slip"
-            await asyncio.to_thread(path.write_text, format_slip(slip))
+            self._parts.supervisor.start(f"slip {call.id}", self._write_slip(call))
+
+    async def _write_slip(self, call: Call) -> None:
+        slip = Slip(
+            number=call.dialled,
+            caller=call.caller or "",
+            caller_name="" if call.caller else call.caller_kind.value,
+            presentation="allowed" if call.caller else "prohib",
+            started_at=call.started_at,
+            source=MessageSource.CONTROL_PLANE.value,
+        )
+        path = self._parts.spool / f"{call.id}.slip"
+        await asyncio.to_thread(path.write_text, format_slip(slip))
 
     def _greeting(self, rule: Rule) -> Greeting:
         def sound(sha256: str) -> Path:
