@@ -266,6 +266,8 @@ def running_switch(var: Path, **more: str) -> Iterator[RunningSwitch]:
     chosen = settings_for(var, **more)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DENWABAN_")}
     var.mkdir(parents=True, exist_ok=True)
+    # One that was killed could not take it away; the next does, but not before we look.
+    (var / "ready.json").unlink(missing_ok=True)
     with (var / "launch.out").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "launch"],
