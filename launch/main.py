@@ -230,6 +230,10 @@ class Instance:
                 await self._logger_rotate()
             for old in sorted(folder.glob("asterisk.log.*"))[LOGS_KEPT:]:
                 old.unlink(missing_ok=True)
+            for output in (self._settings.var / "log").glob("*.out"):
+                if output.stat().st_size > LOG_LIMIT_BYTES:
+                    # What the processes say beside their logs; they append, so it may be cut.
+                    os.truncate(output, 0)
 
     async def _logger_rotate(self) -> None:
         command = [*find_asterisk().command, "-C", str(self._folders.etc / "asterisk.conf")]
