@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import shutil
 import signal
 import socket
@@ -9,7 +10,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -386,3 +387,30 @@ async def test_a_frozen_control_plane_gives_its_callers_to_the_dialplan(
     message = await switch.message_of(caller_number, 20)
     assert message["ended_by"] == "hash"
     until(lambda: switch.pid("controller") != frozen, 10, "a new one was started")
+
+
+async def test_kills_at_random_moments(switch: RunningSwitch, line: Line, phone: SipCaller) -> None:
+    """Two callers a second, the control plane killed now and then: every message is there."""
+    chance = random.Random(20261123)
+    numbers = [f"0801234{place:04}" for place in range(40)]
+
+    async def leave(number: str, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        call = await reach_tone(phone, switch, line, number)
+        await leave_message(call, 3.0)
+        await call.hear(tone_of(END_HZ), 15)
+        assert (await call.ended(15)).by == "switch"
+
+    async def kill() -> None:
+        for _ in range(4):
+            await asyncio.sleep(chance.uniform(2.0, 6.0))
+            with suppress(ProcessLookupError):
+                switch.kill("controller")
+
+    async with asyncio.TaskGroup() as everybody:
+        everybody.create_task(kill())
+        for place, number in enumerate(numbers):
+            everybody.create_task(leave(number, place / 2))
+    for number in numbers:
+        message = await switch.message_of(number, 20)
+        assert message["duration_s"] > 2.0, message
