@@ -270,13 +270,19 @@ class Call:
         """
         if not self.past:
             await self._ask_at_once(prompts)
-        elif self._file(self.id).exists() or await self._still(self.ari.recording_exists, self.id):
+        lost = self.past or any(isinstance(answer, AsteriskAway) for answer in self._answers.values())
+        if lost and await self._recording_was_asked_for():
             # It was asked for after the prompts: so were they, whatever the journal had time to say.
             for step in prompts:
                 self.past.setdefault(f"{step}_queued", Milestone(now()))
         for step, sound in prompts.items():
             await self.queue_prompt(step, sound)
         await self.queue_recording()
+
+    async def _recording_was_asked_for(self) -> bool:
+        return self._file(self.id).exists() or await self._patiently(
+            lambda: self.ari.recording_exists(self.id)
+        )
 
     async def _ask_at_once(self, prompts: dict[str, Path]) -> None:
         asking: dict[str, Awaitable[None]] = {}
