@@ -10,6 +10,7 @@ Words are ARI's: https://docs.asterisk.org/Asterisk_22_Documentation/API_Documen
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from socket import IPPROTO_TCP, TCP_QUICKACK
 from typing import Any, Protocol
@@ -174,7 +175,8 @@ class AriSession:
         wire = socket.get_extra_info("socket")
         async for message in socket:
             # Asterisk sends no small piece before the last is acknowledged; the kernel would take 40 ms.
-            wire.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
+            with suppress(OSError, ValueError):
+                wire.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
             if message.type is not aiohttp.WSMsgType.TEXT:
                 continue
             event: Json = orjson.loads(message.data)
@@ -232,7 +234,7 @@ class AriSession:
 
     async def _ask_http(self, method: str, path: str, json: Json | None = None, **query: str | int) -> Any:
         """Ask over HTTP; the decoded answer or None. Raises AsteriskAway, AsteriskRefused."""
-        if self._http is None:
+        if self._http is None or self._http.closed:
             raise AsteriskAway(self.last_problem)
         limit = aiohttp.ClientTimeout(total=COMMAND_LIMIT_S)
         try:
