@@ -9,7 +9,6 @@ in the spool.
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -192,8 +191,3 @@ def _change(call_id: str, columns: dict[str, Any]) -> tuple[Executable, dict[str
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
         _CHANGES[names] = update(_CALLS).where(_CALLS.c.id == bindparam("which")).values(values)
     return _CHANGES[names], {"which": call_id, **{f"new_{name}": value for name, value in columns.items()}}
-
-
-def iso(at: datetime | None) -> str | None:
-    """RFC 3339, for details of notes."""
-    return at.isoformat() if at else None

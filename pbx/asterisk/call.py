@@ -145,10 +145,6 @@ class Call:
             if not waiting.done():
                 waiting.set_exception(HungUp("the channel is gone"))
 
-    @property
-    def is_gone(self) -> bool:
-        return self._gone
-
     async def catch_up(self) -> None:
         """After a lost connection: settle what ended unheard.
 
