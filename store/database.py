@@ -1,6 +1,7 @@
 """Opening the database: one model on SQLite (WAL) and PostgreSQL."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 T = TypeVar("T")
 
 THREADS = 4
+WAL_ATTEMPTS = 100
 
 
 class Database:
@@ -78,8 +80,21 @@ def open_database(url: str, busy_timeout_s: float = 5.0) -> Database:
 
 def _prepare(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(cursor)
     # FULL: a message told to the caller as taken survives a power cut, not only a killed process.
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Switch a new file to WAL. SQLite does not wait for others that do the same at this moment."""
+    for attempt in range(WAL_ATTEMPTS):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except Exception as locked:
+            # Each driver raises an error of its own.
+            if "locked" not in str(locked) or attempt == WAL_ATTEMPTS - 1:
+                raise
+            time.sleep(0.02)

@@ -1,0 +1,47 @@
+"""What callers said to 留守レポ."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from store.models.base import Base, enum_column, new_id, now
+from store.models.calls import CallerKind
+from store.models.numbers import PhoneNumber
+
+
+class EndedBy(StrEnum):
+    """Why a recording ended."""
+
+    HASH = "hash"
+    LIMIT = "limit"
+    HANGUP = "hangup"
+    SILENCE = "silence"
+    ERROR = "error"
+
+
+class MessageSource(StrEnum):
+    CONTROL_PLANE = "control_plane"
+    DIALPLAN = "dialplan"
+
+
+class VoiceMessage(Base):
+    """A message a caller left. `media` is its file's name within the media folder."""
+
+    __tablename__ = "voice_messages"
+    __table_args__ = (Index("ix_voice_messages_account_started", "account_id", "started_at", "id"),)
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    number_id: Mapped[str] = mapped_column(ForeignKey("phone_numbers.id"), index=True)
+    call_id: Mapped[str] = mapped_column(String(64), unique=True)
+    caller: Mapped[str | None] = mapped_column(String(40))
+    caller_kind: Mapped[CallerKind] = mapped_column(enum_column(CallerKind))
+    started_at: Mapped[datetime]
+    duration_s: Mapped[float]
+    ended_by: Mapped[EndedBy] = mapped_column(enum_column(EndedBy))
+    source: Mapped[MessageSource] = mapped_column(enum_column(MessageSource))
+    media: Mapped[str] = mapped_column(String(200))
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    number: Mapped[PhoneNumber] = relationship(viewonly=True, lazy="raise_on_sql")

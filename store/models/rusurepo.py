@@ -1,0 +1,46 @@
+"""留守レポ: prompts, rules, and which of them is on."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.models.base import Base, new_id, now
+
+
+class Prompt(Base):
+    """An audio prompt, 8 kHz 16-bit mono WAV under its content's SHA-256, never overwritten."""
+
+    __tablename__ = "prompts"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    number_id: Mapped[str] = mapped_column(ForeignKey("phone_numbers.id"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    text: Mapped[str | None] = mapped_column(String(2000))
+    sha256: Mapped[str] = mapped_column(String(64))
+    duration_s: Mapped[float]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class RusurepoRule(Base):
+    """留守レポ's rule: what a caller hears before and after leaving a message."""
+
+    __tablename__ = "rusurepo_rules"
+    __table_args__ = (UniqueConstraint("number_id", "name"),)
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), index=True)
+    number_id: Mapped[str] = mapped_column(ForeignKey("phone_numbers.id"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    start_prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"))
+    end_prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class RusurepoSetting(Base):
+    """留守レポ ON/OFF and the active rule of a number."""
+
+    __tablename__ = "rusurepo_settings"
+    number_id: Mapped[str] = mapped_column(ForeignKey("phone_numbers.id"), primary_key=True)
+    enabled: Mapped[bool] = mapped_column(default=False)
+    rule_id: Mapped[str | None] = mapped_column(ForeignKey("rusurepo_rules.id"))
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
