@@ -1,0 +1,1 @@
+"""Word of a message to every chat: one worker, one file per service."""
