@@ -18,6 +18,7 @@ from pbx.dialplan.names import AGI_SPOOLED
 from pbx.flows.runner import Parts, Runner
 from pbx.provisioning import Provisioner
 from pbx.spool.adopt import Adoption
+from pbx.spool.keep import Tidying
 from settings import Settings, read_settings
 from settings.logs import log_to
 from store.database import open_database
@@ -50,6 +51,7 @@ async def run(settings: Settings) -> None:
     media = Media(settings.media)
     journal = CallJournal(database)
     background, calls = Supervisor(), Supervisor()
+    tidying = Tidying(calls)
     ari = AriSession("127.0.0.1", settings.ari_connect_port, settings.ari_password)
     ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
     runner = Runner(
@@ -59,6 +61,7 @@ async def run(settings: Settings) -> None:
             journal=journal,
             media=media,
             supervisor=calls,
+            tidying=tidying,
             spool=settings.recording_spool,
             tone=settings.sounds / "tone",
             node=settings.node,
@@ -72,7 +75,7 @@ async def run(settings: Settings) -> None:
         return {channel["id"] for channel in await ari.channels()}
 
     adoption = Adoption(
-        settings.recording_spool, database, media, journal, calls, lambda: set(runner.calls), channel_ids
+        settings.recording_spool, database, media, journal, tidying, lambda: set(runner.calls), channel_ids
     )
 
     async def on_connected() -> None:

@@ -12,12 +12,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
-from socket import IPPROTO_TCP, TCP_QUICKACK
+from socket import IPPROTO_TCP, TCP_CORK, TCP_QUICKACK
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import aiohttp
 import orjson
+from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from pbx.dialplan.names import APPLICATION
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp
@@ -37,7 +38,6 @@ REPLACED_S = 30.0
 WANTED_EVENTS = (
     "StasisStart",
     "StasisEnd",
-    "ChannelDestroyed",
     "ChannelDtmfReceived",
     "ChannelHangupRequest",
     "PlaybackFinished",
@@ -75,6 +75,26 @@ class Ari(Protocol):
     async def our_channel_ids(self) -> set[str]: ...
 
 
+class _Listener(WSListener):
+    """Takes every message in as it arrives, without a task in between."""
+
+    def __init__(self, take: Callable[[Json], None]) -> None:
+        self._take = take
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._socket = transport.underlying_transport.get_extra_info("socket")
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.last_in_buffer:
+            # Asterisk sends no small piece before the last is acknowledged; the kernel would take 40 ms.
+            with suppress(OSError):
+                self._socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
+        if frame.msg_type is WSMsgType.TEXT:
+            self._take(orjson.loads(frame.get_payload_as_memoryview()))
+        elif frame.msg_type is WSMsgType.CLOSE:
+            transport.disconnect()
+
+
 class AriSession:
     """One controller's connection to one Asterisk. `run` keeps it; the verbs use it."""
 
@@ -82,9 +102,10 @@ class AriSession:
         self._base = f"http://{host}:{port}/ari"
         self._headers = {"Authorization": aiohttp.encode_basic_auth(APPLICATION, password)}
         self._http: aiohttp.ClientSession | None = None
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._wire: WSTransport | None = None
         self._answers: dict[str, asyncio.Future[Json]] = {}
         self._numbers = count()
+        self._gathering = False
         self._connected = asyncio.Event()
         self.last_problem = "not connected yet"
 
@@ -119,7 +140,14 @@ class AriSession:
                     log.error("another control plane has taken this Asterisk", extra={"action": "replaced"})
                     self._away("another control plane has taken this Asterisk")
                     pause_s = REPLACED_S
-                except (aiohttp.ClientError, AsteriskAway, AsteriskRefused, OSError, TimeoutError) as problem:
+                except (
+                    aiohttp.ClientError,
+                    AsteriskAway,
+                    AsteriskRefused,
+                    OSError,
+                    TimeoutError,
+                    WSError,
+                ) as problem:
                     self._away(f"{type(problem).__name__}: {problem}")
                 except Exception as mistake:
                     # Without this session no call is taken: it outlives every mistake of ours.
@@ -138,60 +166,54 @@ class AriSession:
         on_connected: Callable[[], Awaitable[None]],
         on_event: Callable[[Json], None],
     ) -> None:
-        url = f"{self._base}/events?app={APPLICATION}&subscribeAll=false"
-        async with asyncio.timeout(COMMAND_LIMIT_S):
-            socket = await http.ws_connect(
-                url,
-                heartbeat=HEARTBEAT_S,
-                max_msg_size=0,
-                # A peer that does not answer is not waited for when it is left.
-                timeout=aiohttp.ClientWSTimeout(ws_close=0.1),
-            )
-        reader = asyncio.create_task(self._read(socket, on_event), name="ari reader")
+        wire, _ = await ws_connect(
+            lambda: _Listener(lambda event: self._take(event, on_event)),
+            f"ws{self._base.removeprefix('http')}/events?app={APPLICATION}&subscribeAll=false",
+            extra_headers=self._headers,
+            websocket_handshake_timeout=COMMAND_LIMIT_S,
+            enable_auto_ping=True,
+            auto_ping_idle_timeout=HEARTBEAT_S,
+            auto_ping_reply_timeout=HEARTBEAT_S / 2,
+            logger_name=log,
+        )
+        closed = asyncio.create_task(wire.wait_disconnected(), name="ari websocket")
         synchronising: asyncio.Future[None] | None = None
         try:
-            self._socket = socket
+            self._wire = wire
             await self._ask_http("PUT", f"/applications/{APPLICATION}/eventFilter", json=_filter())
             synchronising = asyncio.ensure_future(on_connected())
-            await asyncio.wait({reader, synchronising}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({closed, synchronising}, return_when=asyncio.FIRST_COMPLETED)
             if not synchronising.done():
                 raise AsteriskAway("the websocket closed during synchronisation")
             synchronising.result()
             self._connected.set()
             log.info("ARI is up", extra={"action": "ari_up"})
-            await reader
+            await closed
         finally:
             self._connected.clear()
-            self._socket = None
-            working = [task for task in (reader, synchronising) if task is not None]
+            self._wire = None
+            working = [task for task in (closed, synchronising) if task is not None]
             for task in working:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
             self._fail_answers()
-            await socket.close()
+            # A peer that does not answer is not waited for when it is left.
+            wire.disconnect(graceful=False)
         raise AsteriskAway("the websocket was closed")
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse, on_event: Callable[[Json], None]) -> None:
-        wire = socket.get_extra_info("socket")
-        async for message in socket:
-            # Asterisk sends no small piece before the last is acknowledged; the kernel would take 40 ms.
-            with suppress(OSError, ValueError):
-                wire.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                continue
-            event: Json = orjson.loads(message.data)
-            if event["type"] == "RESTResponse":
-                answer = self._answers.pop(event["request_id"], None)
-                if answer is not None and not answer.done():
-                    answer.set_result(event)
-            elif event["type"] == "ApplicationReplaced":
-                raise Replaced
-            else:
-                try:
-                    on_event(event)
-                except Exception:
-                    # One event we cannot take must not cost the calls of all others.
-                    log.exception("an event was not understood", extra={"action": "event_failed"})
+    def _take(self, event: Json, on_event: Callable[[Json], None]) -> None:
+        if event["type"] == "RESTResponse":
+            answer = self._answers.pop(event["request_id"], None)
+            if answer is not None and not answer.done():
+                answer.set_result(event)
+        elif event["type"] == "ApplicationReplaced":
+            raise Replaced
+        else:
+            try:
+                on_event(event)
+            except Exception:
+                # One event we cannot take must not cost the calls of all others.
+                log.exception("an event was not understood", extra={"action": "event_failed"})
 
     def _fail_answers(self) -> None:
         for answer in self._answers.values():
@@ -201,12 +223,24 @@ class AriSession:
                 answer.exception()
         self._answers.clear()
 
+    def _send(self, wire: WSTransport, request: bytes) -> None:
+        """Send with all else that is asked for in this moment: a packet costs more than what it holds."""
+        if not self._gathering:
+            self._gathering = True
+            _cork(wire, True)
+            asyncio.get_running_loop().call_soon(self._let_go, wire)
+        wire.send(WSMsgType.TEXT, request)
+
+    def _let_go(self, wire: WSTransport) -> None:
+        self._gathering = False
+        _cork(wire, False)
+
     # ---- the two ways of asking ------------------------------------------------------------------
 
     async def _ask(self, method: str, path: str, **query: str | int) -> None:
         """Ask over the websocket. Raises AsteriskAway, AsteriskRefused."""
-        socket = self._socket
-        if socket is None:
+        wire = self._wire
+        if wire is None or wire.is_disconnected:
             raise AsteriskAway(self.last_problem)
         request_id = str(next(self._numbers))
         answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
@@ -220,13 +254,11 @@ class AriSession:
             "query_strings": [{"name": name, "value": str(value)} for name, value in query.items()],
         }
         try:
+            self._send(wire, orjson.dumps(request))
             async with asyncio.timeout(COMMAND_LIMIT_S):
-                await socket.send_str(orjson.dumps(request).decode())
                 reply = await answer
         except TimeoutError:
             raise AsteriskAway(f"no answer to {method} {path} in {COMMAND_LIMIT_S} s") from None
-        except (aiohttp.ClientError, ConnectionError) as problem:
-            raise AsteriskAway(str(problem)) from problem
         finally:
             self._answers.pop(request_id, None)
         if reply["status_code"] >= 300:
@@ -260,8 +292,8 @@ class AriSession:
     # ---- verbs of a channel ----------------------------------------------------------------------
 
     async def answer(self, channel: str) -> None:
-        with_http = self._ask_http("POST", f"/channels/{quote(channel)}/answer")
-        await _of_channel(with_http)
+        # It waits for the channel's thread, which has nothing else to do while a call is new.
+        await _of_channel(self._ask("POST", f"/channels/{quote(channel)}/answer"))
 
     async def play(self, channel: str, playback: str, media: str) -> None:
         await _of_channel(self._ask("POST", f"/channels/{quote(channel)}/play/{playback}", media=media))
@@ -327,6 +359,11 @@ class AriSession:
     async def delete_object(self, kind: str, name: str) -> None:
         path = f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
         await _unless_gone(self._ask_http("DELETE", path))
+
+
+def _cork(wire: WSTransport, shut: bool) -> None:
+    with suppress(OSError, AttributeError):
+        wire.underlying_transport.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_CORK, shut)
 
 
 def _filter() -> Json:

@@ -33,6 +33,7 @@ AGAIN_S = 0.2
 
 LONGEST_PROMPT_S = 600.0
 STOP_S = 5.0
+ANSWER = "answer"
 HASH = "#"
 HASH_S = 1.0
 """Asterisk ends a recording at `#` by itself, unless the recording was only about to begin."""
@@ -135,8 +136,6 @@ class Call:
                 # Whoever took the channel from us has given it to the dialplan.
                 self.handed_over |= not (self.hangup_requested or self._hung_up)
                 self.gone()
-            case "ChannelDestroyed":
-                self.gone()
 
     def gone(self) -> None:
         """The channel has left us; whatever is still expected will not come."""
@@ -188,7 +187,7 @@ class Call:
     async def answer(self) -> None:
         """Pick up. Raises HungUp."""
         if self.answered_at is None:
-            await self._surely(lambda: self.ari.answer(self.id))
+            await self._surely(self._unless_asked(ANSWER, lambda: self.ari.answer(self.id)))
             self.answered_at = now()
             self.journal.note(self.id, "answered")
 
@@ -258,7 +257,7 @@ class Call:
         return how
 
     async def line_up(self, **prompts: Path) -> None:
-        """Have `prompts` (step -> sound) played in this order and the caller recorded after them.
+        """Pick up, have `prompts` (step -> sound) played in this order and the caller recorded after them.
 
         All is asked for in one go: there is no moment in which a prompt plays and no recording will follow.
         What was lost on the way is asked for again in its turn, so that the order holds; and what a dead
@@ -266,6 +265,7 @@ class Call:
         """
         if not self.past:
             await self._ask_at_once(prompts)
+        await self.answer()
         lost = self.past or any(isinstance(answer, AsteriskAway) for answer in self._answers.values())
         if lost and await self._recording_was_asked_for():
             # It was asked for after the prompts: so were they, whatever the journal had time to say.
@@ -282,6 +282,8 @@ class Call:
 
     async def _ask_at_once(self, prompts: dict[str, Path]) -> None:
         asking: dict[str, Awaitable[None]] = {}
+        if self.answered_at is None:
+            asking[ANSWER] = self.ari.answer(self.id)
         for step, sound in prompts.items():
             playback, key = self._playback(step)
             self._expect(key)

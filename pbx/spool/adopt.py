@@ -16,11 +16,10 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pbx.asterisk.supervisor import Supervisor
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.caller import identify_caller
 from pbx.routing.ended_by import infer_ended_by
-from pbx.spool.keep import Taken, keep_recording, tidy_spool
+from pbx.spool.keep import Taken, Tidying, keep_recording, tidy_spool
 from pbx.spool.slip import Slip, parse_slip
 from pbx.spool.sound import HEADER_BYTES, NotARecording, read_wav
 from store.arrivals import look_up
@@ -55,13 +54,13 @@ class Adoption:
         database: Database,
         media: Media,
         journal: CallJournal,
-        supervisor: Supervisor,
+        tidying: Tidying,
         busy: Callable[[], set[str]],
         channels: Callable[[], Awaitable[set[str]]],
     ) -> None:
         """`busy`: ids of calls this process works on; `channels`: ids of all of Asterisk's channels."""
         self._spool, self._database, self._media = spool, database, media
-        self._journal, self._supervisor = journal, supervisor
+        self._journal, self._tidying = journal, tidying
         self._busy, self._channels = busy, channels
         self._asked = asyncio.Event()
 
@@ -129,7 +128,7 @@ class Adoption:
             every = (*files, self._spool / f"{call_id}.slip")
             await asyncio.to_thread(tidy_spool, call_id, every, unreadable)
             return
-        kept = await keep_recording(known.taken, self._media, self._journal, self._supervisor)
+        kept = await keep_recording(known.taken, self._media, self._journal, self._tidying)
         # Noted once it is done: on a full disk it is tried every few seconds.
         self._journal.note(call_id, "adopted", source=known.taken.source.value)
         self._close(known, slip, "message" if kept else "no_message")

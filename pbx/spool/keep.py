@@ -8,6 +8,7 @@ whoever comes next finds the row and only tidies up.
 import asyncio
 import hashlib
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,9 @@ from pbx.spool.sound import NotARecording, Sound, join, read_wav, write_wav
 from store.journal import CallJournal
 from store.media import Media
 from store.models import CallerKind, EndedBy, MessageOutcome, MessageSource
+
+TIDY_S = 0.25
+"""How long calls are gathered before the spool is tidied after them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ async def keep_recording(
     taken: Taken,
     media: Media,
     journal: CallJournal,
-    supervisor: Supervisor,
+    tidying: "Tidying",
     over: asyncio.Event | None = None,
 ) -> bool:
     """Take a recording into the store; True when it is a message.
@@ -82,16 +86,16 @@ async def keep_recording(
     else:
         journal.note(taken.call_id, found.outcome.value, reason=found.reason)
         committed = journal.settle_without_message(taken.call_id, found.outcome)
-    supervisor.start(f"tidy {taken.call_id}", _tidy(committed, over, taken, found.unreadable))
+    tidying.add(Kept(taken.call_id, taken.files, found.unreadable), committed, over)
     return found.outcome is MessageOutcome.KEPT
 
 
 def _examine(taken: Taken, media: Media) -> _Found:
     """Parse the files and give the sound its lasting name."""
-    there = [path for path in taken.files if path.exists() and path.stat().st_size]
-    if not there:
+    contents = _contents(taken.files)
+    if not contents:
         return _Found(MessageOutcome.NOTHING_SAID, reason="nothing was recorded")
-    sounds, bad, reason = _read(there)
+    sounds, bad, reason = _read(contents)
     if not sounds:
         return _Found(MessageOutcome.UNREADABLE, reason=reason, unreadable=bad)
     sound = join(list(sounds.values()))
@@ -101,49 +105,88 @@ def _examine(taken: Taken, media: Media) -> _Found:
     if not sound.holds_a_voice():
         return _Found(MessageOutcome.NOTHING_SAID, reason="only silence", unreadable=bad)
     name = f"messages/{taken.started_at:%Y/%m/%d}/{taken.call_id}.wav"
-    digest = _store(sound, list(sounds), media, name)
+    digest = _store(sound, {path: contents[path] for path in sounds}, media, name)
     cut_short = bool(bad) or not all(sound.header_right for sound in sounds.values())
     return _Found(
         MessageOutcome.KEPT, name, digest, round(sound.duration_s, 3), cut_short, reason, unreadable=bad
     )
 
 
-def _read(files: list[Path]) -> tuple[dict[Path, Sound], tuple[Path, ...], str]:
+def _contents(files: tuple[Path, ...]) -> dict[Path, bytes]:
+    """The files that are there and hold something."""
+    contents = {}
+    for path in files:
+        with suppress(FileNotFoundError):
+            contents[path] = path.read_bytes()
+    return {path: content for path, content in contents.items() if content}
+
+
+def _read(contents: dict[Path, bytes]) -> tuple[dict[Path, Sound], tuple[Path, ...], str]:
     """What can be read, what cannot, and why. One bad file does not cost the others."""
     sounds: dict[Path, Sound] = {}
     bad: list[Path] = []
     reason = ""
-    for path in files:
+    for path, content in contents.items():
         try:
-            sounds[path] = read_wav(path.read_bytes())
+            sounds[path] = read_wav(content)
         except NotARecording as problem:
             bad.append(path)
             reason = str(problem)
     return sounds, tuple(bad), reason
 
 
-def _store(sound: Sound, files: list[Path], media: Media, name: str) -> str:
+def _store(sound: Sound, contents: dict[Path, bytes], media: Media, name: str) -> str:
     """Store the sound. A file that is whole gets a second name, which needs no room on a full disk."""
-    if sound.header_right and len(files) == 1:
-        media.take(files[0], name)
-        return hashlib.sha256(files[0].read_bytes()).hexdigest()
+    if sound.header_right and len(contents) == 1:
+        ((path, content),) = contents.items()
+        media.take(path, name)
+        return hashlib.sha256(content).hexdigest()
     whole = write_wav(sound.pcm)
     media.put(whole, name)
     return hashlib.sha256(whole).hexdigest()
 
 
-async def _tidy(
-    committed: Awaitable[None], over: asyncio.Event | None, taken: Taken, unreadable: tuple[Path, ...]
-) -> None:
-    """After the commit the spool has done its part. What could not be read is set aside, never deleted."""
-    await committed
-    if over is not None:
-        await over.wait()
-    await asyncio.to_thread(tidy_spool, taken.call_id, taken.files, unreadable)
+@dataclass(frozen=True)
+class Kept:
+    """What the spool holds of a call no longer needed there."""
+
+    call_id: str
+    files: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
+
+
+class Tidying:
+    """Tidies the spool, for several calls in one go: a thread for each would cost more than the work."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._due: list[Kept] = []
+
+    def add(self, kept: Kept, committed: Awaitable[None], over: asyncio.Event | None) -> None:
+        """After the commit and the end of the call the spool has done its part."""
+        self._supervisor.start(f"tidy {kept.call_id}", self._when_done(kept, committed, over))
+
+    async def _when_done(self, kept: Kept, committed: Awaitable[None], over: asyncio.Event | None) -> None:
+        await committed
+        if over is not None:
+            await over.wait()
+        self._due.append(kept)
+        if len(self._due) == 1:
+            await asyncio.sleep(TIDY_S)
+            due, self._due = self._due, []
+            await asyncio.to_thread(_tidy_all, due)
+
+
+def _tidy_all(due: list[Kept]) -> None:
+    for kept in due:
+        tidy_spool(kept.call_id, kept.files, kept.unreadable)
 
 
 def tidy_spool(call_id: str, files: tuple[Path, ...], unreadable: tuple[Path, ...]) -> None:
-    """Remove a call's recordings and slip from the spool; `unreadable` ones go to its `unreadable/`."""
+    """Remove a call's recordings and slip from the spool.
+
+    What could not be read is set aside in its `unreadable/`, never deleted.
+    """
     for path in files:
         if path in unreadable and path.exists():
             aside = path.parent / "unreadable"

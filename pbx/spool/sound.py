@@ -35,8 +35,8 @@ class Sound:
 
     def holds_a_voice(self) -> bool:
         """False when there is nothing but silence."""
-        samples = array("h", self.pcm)
-        if sys.byteorder == "big":
+        samples = array("h", self.pcm) if sys.byteorder == "big" else memoryview(self.pcm).cast("h")
+        if isinstance(samples, array):
             samples.byteswap()
         audible = 0
         for start in range(0, len(samples), CHUNK):

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from pbx.asterisk.supervisor import Supervisor
 from pbx.spool.adopt import Adoption
+from pbx.spool.keep import Tidying
 from pbx.spool.slip import Slip, format_slip
 from pbx.spool.sound import write_wav
 from store.database import Database
@@ -56,7 +57,7 @@ class Switch:
             self.database,
             self.media,
             self.journal,
-            self.supervisor,
+            Tidying(self.supervisor),
             lambda: self.busy,
             self._channels,
         )
