@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from socket import IPPROTO_TCP, TCP_CORK, TCP_QUICKACK
 from typing import Any, Protocol
@@ -51,6 +52,32 @@ WANTED_EVENTS = (
 Json = dict[str, Any]
 
 
+Verdict = Callable[[int, str], Exception | None]
+"""What a refusal (status, reason) means; None: it is no error."""
+
+
+def of_channel(status: int, reason: str) -> Exception:
+    """404: no such channel. 409: it left our application. 412: wrong state. The caller is gone."""
+    if status in {404, 409, 412}:
+        return HungUp(f"{status} {reason}")
+    return AsteriskRefused(status, reason)
+
+
+def unless_gone(status: int, reason: str) -> Exception | None:
+    """To end what has ended is no error."""
+    return None if status in {404, 409} else AsteriskRefused(status, reason)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A command on its way."""
+
+    what: str
+    answer: "asyncio.Future[None]"
+    verdict: Verdict
+    asked_at: float
+
+
 class Replaced(AsteriskAway):
     """Another session has taken our application; this one would hear nothing more."""
 
@@ -61,15 +88,15 @@ class Ari(Protocol):
     404 and 409 of a channel's verb mean that the caller is gone: HungUp.
     """
 
-    async def answer(self, channel: str) -> None: ...
-    async def play(self, channel: str, playback: str, media: str) -> None: ...
-    async def stop_playback(self, playback: str) -> None: ...
+    def answer(self, channel: str) -> Awaitable[None]: ...
+    def play(self, channel: str, playback: str, media: str) -> Awaitable[None]: ...
+    def stop_playback(self, playback: str) -> Awaitable[None]: ...
     async def playback_exists(self, playback: str) -> bool: ...
-    async def record(self, channel: str, recording: str, limit_s: int, silence_s: int) -> None: ...
-    async def stop_recording(self, recording: str) -> None: ...
+    def record(self, channel: str, recording: str, limit_s: int, silence_s: int) -> Awaitable[None]: ...
+    def stop_recording(self, recording: str) -> Awaitable[None]: ...
     async def recording_exists(self, recording: str) -> bool: ...
-    async def hang_up(self, channel: str, cause: int) -> None: ...
-    async def continue_in_dialplan(self, channel: str, context: str) -> None: ...
+    def hang_up(self, channel: str, cause: int) -> Awaitable[None]: ...
+    def continue_in_dialplan(self, channel: str, context: str) -> Awaitable[None]: ...
     async def until_connected(self, timeout_s: float) -> None: ...
     async def channels(self) -> list[Json]: ...
     async def our_channel_ids(self) -> set[str]: ...
@@ -103,7 +130,7 @@ class AriSession:
         self._headers = {"Authorization": aiohttp.encode_basic_auth(APPLICATION, password)}
         self._http: aiohttp.ClientSession | None = None
         self._wire: WSTransport | None = None
-        self._answers: dict[str, asyncio.Future[Json]] = {}
+        self._questions: dict[str, _Question] = {}
         self._numbers = count()
         self._gathering = False
         self._connected = asyncio.Event()
@@ -177,6 +204,7 @@ class AriSession:
             logger_name=log,
         )
         closed = asyncio.create_task(wire.wait_disconnected(), name="ari websocket")
+        giving_up = asyncio.create_task(self._give_up_waiting(), name="ari time-outs")
         synchronising: asyncio.Future[None] | None = None
         try:
             self._wire = wire
@@ -192,7 +220,7 @@ class AriSession:
         finally:
             self._connected.clear()
             self._wire = None
-            working = [task for task in (closed, synchronising) if task is not None]
+            working = [task for task in (closed, giving_up, synchronising) if task is not None]
             for task in working:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
@@ -203,9 +231,7 @@ class AriSession:
 
     def _take(self, event: Json, on_event: Callable[[Json], None]) -> None:
         if event["type"] == "RESTResponse":
-            answer = self._answers.pop(event["request_id"], None)
-            if answer is not None and not answer.done():
-                answer.set_result(event)
+            self._answered(event)
         elif event["type"] == "ApplicationReplaced":
             raise Replaced
         else:
@@ -216,12 +242,9 @@ class AriSession:
                 log.exception("an event was not understood", extra={"action": "event_failed"})
 
     def _fail_answers(self) -> None:
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_exception(AsteriskAway("the websocket was closed"))
-                # Whoever asked may have failed already, and will not look.
-                answer.exception()
-        self._answers.clear()
+        for question in self._questions.values():
+            _fail(question.answer, AsteriskAway("the websocket was closed"))
+        self._questions.clear()
 
     def _send(self, wire: WSTransport, request: bytes) -> None:
         """Send with all else that is asked for in this moment: a packet costs more than what it holds."""
@@ -237,14 +260,16 @@ class AriSession:
 
     # ---- the two ways of asking ------------------------------------------------------------------
 
-    async def _ask(self, method: str, path: str, **query: str | int) -> None:
-        """Ask over the websocket. Raises AsteriskAway, AsteriskRefused."""
+    def _ask(self, verdict: "Verdict", method: str, path: str, **query: str | int) -> "asyncio.Future[None]":
+        """Ask over the websocket, at once; the future is the answer. AsteriskAway, and as `verdict` says."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
         wire = self._wire
         if wire is None or wire.is_disconnected:
-            raise AsteriskAway(self.last_problem)
+            _fail(answer, AsteriskAway(self.last_problem))
+            return answer
         request_id = str(next(self._numbers))
-        answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
-        self._answers[request_id] = answer
+        self._questions[request_id] = _Question(f"{method} {path}", answer, verdict, loop.time())
         request = {
             "type": "RESTRequest",
             "transaction_id": request_id,
@@ -253,16 +278,33 @@ class AriSession:
             "uri": path[1:],
             "query_strings": [{"name": name, "value": str(value)} for name, value in query.items()],
         }
-        try:
-            self._send(wire, orjson.dumps(request))
-            async with asyncio.timeout(COMMAND_LIMIT_S):
-                reply = await answer
-        except TimeoutError:
-            raise AsteriskAway(f"no answer to {method} {path} in {COMMAND_LIMIT_S} s") from None
-        finally:
-            self._answers.pop(request_id, None)
-        if reply["status_code"] >= 300:
-            raise AsteriskRefused(reply["status_code"], reply.get("message_body") or reply["reason_phrase"])
+        self._send(wire, orjson.dumps(request))
+        return answer
+
+    def _answered(self, reply: Json) -> None:
+        question = self._questions.pop(reply["request_id"], None)
+        if question is None or question.answer.done():
+            return
+        status = reply["status_code"]
+        problem = None
+        if status >= 300:
+            problem = question.verdict(status, reply.get("message_body") or reply["reason_phrase"])
+        if problem is None:
+            question.answer.set_result(None)
+        else:
+            _fail(question.answer, problem)
+
+    async def _give_up_waiting(self) -> None:
+        """Fail what was not answered in time; the oldest questions come first."""
+        while True:
+            await asyncio.sleep(COMMAND_LIMIT_S / 10)
+            longest_ago = asyncio.get_running_loop().time() - COMMAND_LIMIT_S
+            while self._questions:
+                request_id, question = next(iter(self._questions.items()))
+                if question.asked_at > longest_ago:
+                    break
+                del self._questions[request_id]
+                _fail(question.answer, AsteriskAway(f"no answer to {question.what} in {COMMAND_LIMIT_S} s"))
 
     async def _ask_http(self, method: str, path: str, json: Json | None = None, **query: str | int) -> Any:
         """Ask over HTTP; the decoded answer or None. Raises AsteriskAway, AsteriskRefused."""
@@ -291,48 +333,44 @@ class AriSession:
 
     # ---- verbs of a channel ----------------------------------------------------------------------
 
-    async def answer(self, channel: str) -> None:
+    def answer(self, channel: str) -> Awaitable[None]:
         # It waits for the channel's thread, which has nothing else to do while a call is new.
-        await _of_channel(self._ask("POST", f"/channels/{quote(channel)}/answer"))
+        return self._ask(of_channel, "POST", f"/channels/{quote(channel)}/answer")
 
-    async def play(self, channel: str, playback: str, media: str) -> None:
-        await _of_channel(self._ask("POST", f"/channels/{quote(channel)}/play/{playback}", media=media))
+    def play(self, channel: str, playback: str, media: str) -> Awaitable[None]:
+        return self._ask(of_channel, "POST", f"/channels/{quote(channel)}/play/{playback}", media=media)
 
-    async def stop_playback(self, playback: str) -> None:
-        await _unless_gone(self._ask("DELETE", f"/playbacks/{playback}"))
+    def stop_playback(self, playback: str) -> Awaitable[None]:
+        return self._ask(unless_gone, "DELETE", f"/playbacks/{playback}")
 
     async def playback_exists(self, playback: str) -> bool:
         return await self._exists(f"/playbacks/{playback}")
 
-    async def record(self, channel: str, recording: str, limit_s: int, silence_s: int) -> None:
-        await _of_channel(
-            self._ask(
-                "POST",
-                f"/channels/{quote(channel)}/record",
-                name=recording,
-                format="wav",
-                maxDurationSeconds=limit_s,
-                maxSilenceSeconds=silence_s,
-                ifExists="fail",
-                terminateOn="#",
-            )
+    def record(self, channel: str, recording: str, limit_s: int, silence_s: int) -> Awaitable[None]:
+        return self._ask(
+            of_channel,
+            "POST",
+            f"/channels/{quote(channel)}/record",
+            name=recording,
+            format="wav",
+            maxDurationSeconds=limit_s,
+            maxSilenceSeconds=silence_s,
+            ifExists="fail",
+            terminateOn="#",
         )
 
-    async def stop_recording(self, recording: str) -> None:
-        await _unless_gone(self._ask("POST", f"/recordings/live/{quote(recording, safe='')}/stop"))
+    def stop_recording(self, recording: str) -> Awaitable[None]:
+        return self._ask(unless_gone, "POST", f"/recordings/live/{quote(recording, safe='')}/stop")
 
     async def recording_exists(self, recording: str) -> bool:
         return await self._exists(f"/recordings/live/{quote(recording, safe='')}")
 
-    async def hang_up(self, channel: str, cause: int) -> None:
-        await _unless_gone(self._ask("DELETE", f"/channels/{quote(channel)}", reason_code=cause))
+    def hang_up(self, channel: str, cause: int) -> Awaitable[None]:
+        return self._ask(unless_gone, "DELETE", f"/channels/{quote(channel)}", reason_code=cause)
 
-    async def continue_in_dialplan(self, channel: str, context: str) -> None:
-        await _of_channel(
-            self._ask(
-                "POST", f"/channels/{quote(channel)}/continue", context=context, extension="s", priority=1
-            )
-        )
+    def continue_in_dialplan(self, channel: str, context: str) -> Awaitable[None]:
+        path = f"/channels/{quote(channel)}/continue"
+        return self._ask(of_channel, "POST", path, context=context, extension="s", priority=1)
 
     # ---- what Asterisk holds ---------------------------------------------------------------------
 
@@ -358,7 +396,11 @@ class AriSession:
 
     async def delete_object(self, kind: str, name: str) -> None:
         path = f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
-        await _unless_gone(self._ask_http("DELETE", path))
+        try:
+            await self._ask_http("DELETE", path)
+        except AsteriskRefused as refused:
+            if problem := unless_gone(refused.status, str(refused)):
+                raise problem from None
 
 
 def _cork(wire: WSTransport, shut: bool) -> None:
@@ -370,20 +412,8 @@ def _filter() -> Json:
     return {"allowed": [{"type": name} for name in WANTED_EVENTS]}
 
 
-async def _of_channel(asked: Awaitable[object]) -> None:
-    """404: no such channel. 409: it left our application. 412: wrong state. The caller is gone."""
-    try:
-        await asked
-    except AsteriskRefused as refused:
-        if refused.status in {404, 409, 412}:
-            raise HungUp(str(refused)) from refused
-        raise
-
-
-async def _unless_gone(asked: Awaitable[object]) -> None:
-    """To end what has ended is no error."""
-    try:
-        await asked
-    except AsteriskRefused as refused:
-        if refused.status not in {404, 409}:
-            raise
+def _fail(answer: "asyncio.Future[None]", problem: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(problem)
+        # Whoever asked may have failed already, and will not look.
+        answer.exception()
