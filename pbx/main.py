@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 
 import uvloop
@@ -41,6 +42,8 @@ def main() -> None:
     log_to(settings.var / "log", "pbx", settings.log_level)
     # Calls leave little behind that only the collector finds; looking for it often costs more.
     gc.set_threshold(10_000, 20, 50)
+    # Threads that work for the database must not keep a call waiting.
+    sys.setswitchinterval(0.0005)
     uvloop.run(run(settings))
 
 

@@ -20,7 +20,7 @@ from store.models import Call, Job, JournalEntry, MessageOutcome, VoiceMessage, 
 
 log = logging.getLogger(__name__)
 
-GATHER_S = 0.1
+GATHER_S = 0.2
 """How long notes are gathered before they are committed together."""
 
 RETRY_S = 0.5
