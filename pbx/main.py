@@ -77,12 +77,13 @@ async def run(settings: Settings) -> None:
         settings, database, ari, ami, lambda sha256: media.path(media_name(sha256)).with_suffix("")
     )
 
+    def busy() -> set[str]:
+        return runner.calls.keys() | tidying.calls
+
     async def channel_ids() -> set[str]:
         return {channel["id"] for channel in await ari.channels()}
 
-    adoption = Adoption(
-        settings.recording_spool, database, media, journal, tidying, lambda: set(runner.calls), channel_ids
-    )
+    adoption = Adoption(settings.recording_spool, database, media, journal, tidying, busy, channel_ids)
 
     async def on_connected() -> None:
         provisioner.start_over()

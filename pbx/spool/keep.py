@@ -7,6 +7,7 @@ whoever comes next finds the row and only tidies up.
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pbx.spool.sound import NotARecording, Sound, join, read_wav, write_wav
 from store.journal import CallJournal
 from store.media import Media
 from store.models import CallerKind, EndedBy, MessageOutcome, MessageSource
+
+log = logging.getLogger(__name__)
 
 TIDY_S = 0.25
 """How long calls are gathered before the spool is tidied after them."""
@@ -161,25 +164,42 @@ class Tidying:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._due: list[Kept] = []
+        self.calls: set[str] = set()
+        """Whose files are no longer needed, and still there."""
 
     def add(self, kept: Kept, committed: Awaitable[None], over: asyncio.Event | None) -> None:
         """After the commit and the end of the call the spool has done its part."""
+        self.calls.add(kept.call_id)
         self._supervisor.start(f"tidy {kept.call_id}", self._when_done(kept, committed, over))
 
     async def _when_done(self, kept: Kept, committed: Awaitable[None], over: asyncio.Event | None) -> None:
-        await committed
+        try:
+            await committed
+        except BaseException:
+            self.calls.discard(kept.call_id)
+            raise
         if over is not None:
             await over.wait()
         self._due.append(kept)
         if len(self._due) == 1:
             await asyncio.sleep(TIDY_S)
-            due, self._due = self._due, []
+            await self._tidy()
+
+    async def _tidy(self) -> None:
+        due, self._due = self._due, []
+        try:
             await asyncio.to_thread(_tidy_all, due)
+        finally:
+            self.calls.difference_update(kept.call_id for kept in due)
 
 
 def _tidy_all(due: list[Kept]) -> None:
     for kept in due:
-        tidy_spool(kept.call_id, kept.files, kept.unreadable)
+        try:
+            tidy_spool(kept.call_id, kept.files, kept.unreadable)
+        except OSError as problem:
+            # Whoever sweeps the spool comes back to it.
+            log.error("the spool was not tidied: %s", problem, extra={"action": "spool_not_tidied"})
 
 
 def tidy_spool(call_id: str, files: tuple[Path, ...], unreadable: tuple[Path, ...]) -> None:

@@ -40,7 +40,8 @@ class Sound:
             samples.byteswap()
         audible = 0
         for start in range(0, len(samples), CHUNK):
-            chunk = samples[start : start + CHUNK]
+            # A voice shows in every fourth sample as well.
+            chunk = samples[start : start + CHUNK : 4]
             if max(chunk) >= AUDIBLE_PEAK or min(chunk) <= -AUDIBLE_PEAK:
                 audible += 1
                 if audible >= AUDIBLE_CHUNKS:
