@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -27,7 +28,7 @@ from store.database import open_database
 from store.journal import CallJournal
 from store.media import Media
 from store.prompts import media_name
-from store.reports import report
+from store.reports import report_by
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +116,16 @@ async def run(settings: Settings) -> None:
         while True:
             reason, figures = state()
             try:
-                async with asyncio.timeout(REPORT_S), database.session() as session:
-                    await report(session, f"{settings.node}.pbx", not reason, reason, figures)
+                async with asyncio.timeout(REPORT_S):
+                    await database.transaction(
+                        partial(
+                            report_by,
+                            part=f"{settings.node}.pbx",
+                            ready=not reason,
+                            reason=reason,
+                            details=figures,
+                        )
+                    )
             except (SQLAlchemyError, OSError, TimeoutError) as problem:
                 log.warning("no report: %s", problem, extra={"action": "report_failed"})
             await asyncio.sleep(REPORT_S)
