@@ -21,7 +21,7 @@ from pbx.dialplan.names import AGI_SPOOLED
 from pbx.flows.runner import Parts, Runner
 from pbx.provisioning import Provisioner
 from pbx.spool.adopt import Adoption
-from pbx.spool.keep import Tidying
+from pbx.spool.keep import Keeping
 from settings import Settings, read_settings
 from settings.logs import log_to
 from store.database import open_database
@@ -58,7 +58,7 @@ async def run(settings: Settings) -> None:
     media = Media(settings.media)
     journal = CallJournal(database)
     background, calls = Supervisor(), Supervisor()
-    tidying = Tidying(calls)
+    keeping = Keeping(media, journal, calls)
     ari = AriSession("127.0.0.1", settings.ari_connect_port, settings.ari_password)
     ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
     runner = Runner(
@@ -68,7 +68,7 @@ async def run(settings: Settings) -> None:
             journal=journal,
             media=media,
             supervisor=calls,
-            tidying=tidying,
+            keeping=keeping,
             spool=settings.recording_spool,
             tone=settings.sounds / "tone",
             node=settings.node,
@@ -79,12 +79,12 @@ async def run(settings: Settings) -> None:
     )
 
     def busy() -> set[str]:
-        return runner.calls.keys() | tidying.calls
+        return runner.calls.keys() | keeping.settled
 
     async def channel_ids() -> set[str]:
         return {channel["id"] for channel in await ari.channels()}
 
-    adoption = Adoption(settings.recording_spool, database, media, journal, tidying, busy, channel_ids)
+    adoption = Adoption(settings.recording_spool, database, journal, keeping, busy, channel_ids)
 
     async def on_connected() -> None:
         provisioner.start_over()

@@ -7,7 +7,6 @@ whoever comes next finds the row and only tidies up.
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,14 +16,14 @@ from pathlib import Path
 from pbx.asterisk.supervisor import Supervisor
 from pbx.routing.limits import SHORTEST_MESSAGE_S
 from pbx.spool.sound import NotARecording, Sound, join, read_wav, write_wav
+from pbx.spool.together import Together
 from store.journal import CallJournal
 from store.media import Media
 from store.models import CallerKind, EndedBy, MessageOutcome, MessageSource
 
-log = logging.getLogger(__name__)
-
+EXAMINE_S = 0.05
 TIDY_S = 0.25
-"""How long calls are gathered before the spool is tidied after them."""
+"""How long recordings are gathered before they are looked at, and the spool is tidied after them."""
 
 
 @dataclass(frozen=True)
@@ -54,24 +53,46 @@ class _Found:
     unreadable: tuple[Path, ...] = ()
 
 
-async def keep_recording(
-    taken: Taken,
-    media: Media,
-    journal: CallJournal,
-    tidying: "Tidying",
-    over: asyncio.Event | None = None,
-) -> bool:
-    """Take a recording into the store; True when it is a message.
+@dataclass(frozen=True)
+class _Settled:
+    """What the spool holds of a call and is no longer needed there."""
 
-    Returns once the row is under way; the spool is tidied when it is committed, however long the database
-    takes, and the call is `over`: until then the file tells the dialplan that the caller has spoken. Raises
-    OSError when the media folder cannot be written: the spool then still holds everything.
-    """
-    found = await asyncio.to_thread(_examine, taken, media)
-    if found.outcome is MessageOutcome.KEPT:
+    call_id: str
+    files: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
+
+
+class Keeping:
+    """Takes recordings into the store, and tidies the spool after them."""
+
+    def __init__(self, media: Media, journal: CallJournal, supervisor: Supervisor) -> None:
+        self._journal, self._supervisor = journal, supervisor
+        self._examining: Together[Taken, _Found] = Together(lambda taken: _examine(taken, media), EXAMINE_S)
+        self._tidying = Together(_tidy, TIDY_S)
+        self.settled: set[str] = set()
+        """Calls whose files are no longer needed, and still there."""
+
+    async def keep(self, taken: Taken, over: asyncio.Event | None = None) -> bool:
+        """Take a recording into the store; True when it is a message.
+
+        Returns once the row is under way; the spool is tidied when it is committed, however long the
+        database takes, and the call is `over`: until then the file tells the dialplan that the caller has
+        spoken. Raises OSError when the media folder cannot be written: the spool then still holds everything.
+        """
+        found = await self._examining.do(taken)
+        committed = self._settle(taken, found)
+        self._supervisor.start(f"tidy {taken.call_id}", self._tidy_after(taken, found, committed, over))
+        return found.outcome is MessageOutcome.KEPT
+
+    def _settle(self, taken: Taken, found: _Found) -> Awaitable[None]:
+        if found.outcome is not MessageOutcome.KEPT:
+            self._journal.note(taken.call_id, found.outcome.value, reason=found.reason)
+            return self._journal.settle_without_message(taken.call_id, found.outcome)
         ended_by = EndedBy.ERROR if found.cut_short else taken.ended_by
-        journal.note(taken.call_id, "message_kept", duration_s=found.duration_s, ended_by=ended_by.value)
-        committed = journal.keep_message(
+        self._journal.note(
+            taken.call_id, "message_kept", duration_s=found.duration_s, ended_by=ended_by.value
+        )
+        return self._journal.keep_message(
             {
                 "account_id": taken.account_id,
                 "number_id": taken.number_id,
@@ -86,11 +107,19 @@ async def keep_recording(
                 "sha256": found.sha256,
             }
         )
-    else:
-        journal.note(taken.call_id, found.outcome.value, reason=found.reason)
-        committed = journal.settle_without_message(taken.call_id, found.outcome)
-    tidying.add(Kept(taken.call_id, taken.files, found.unreadable), committed, over)
-    return found.outcome is MessageOutcome.KEPT
+
+    async def _tidy_after(
+        self, taken: Taken, found: _Found, committed: Awaitable[None], over: asyncio.Event | None
+    ) -> None:
+        self.settled.add(taken.call_id)
+        try:
+            await committed
+            if over is not None:
+                await over.wait()
+            await self._tidying.do(_Settled(taken.call_id, taken.files, found.unreadable))
+        finally:
+            # Whatever is still there, whoever sweeps the spool comes back to it.
+            self.settled.discard(taken.call_id)
 
 
 def _examine(taken: Taken, media: Media) -> _Found:
@@ -149,57 +178,8 @@ def _store(sound: Sound, contents: dict[Path, bytes], media: Media, name: str) -
     return hashlib.sha256(whole).hexdigest()
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What the spool holds of a call no longer needed there."""
-
-    call_id: str
-    files: tuple[Path, ...]
-    unreadable: tuple[Path, ...]
-
-
-class Tidying:
-    """Tidies the spool, for several calls in one go: a thread for each would cost more than the work."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-        self._due: list[Kept] = []
-        self.calls: set[str] = set()
-        """Whose files are no longer needed, and still there."""
-
-    def add(self, kept: Kept, committed: Awaitable[None], over: asyncio.Event | None) -> None:
-        """After the commit and the end of the call the spool has done its part."""
-        self.calls.add(kept.call_id)
-        self._supervisor.start(f"tidy {kept.call_id}", self._when_done(kept, committed, over))
-
-    async def _when_done(self, kept: Kept, committed: Awaitable[None], over: asyncio.Event | None) -> None:
-        try:
-            await committed
-        except BaseException:
-            self.calls.discard(kept.call_id)
-            raise
-        if over is not None:
-            await over.wait()
-        self._due.append(kept)
-        if len(self._due) == 1:
-            await asyncio.sleep(TIDY_S)
-            await self._tidy()
-
-    async def _tidy(self) -> None:
-        due, self._due = self._due, []
-        try:
-            await asyncio.to_thread(_tidy_all, due)
-        finally:
-            self.calls.difference_update(kept.call_id for kept in due)
-
-
-def _tidy_all(due: list[Kept]) -> None:
-    for kept in due:
-        try:
-            tidy_spool(kept.call_id, kept.files, kept.unreadable)
-        except OSError as problem:
-            # Whoever sweeps the spool comes back to it.
-            log.error("the spool was not tidied: %s", problem, extra={"action": "spool_not_tidied"})
+def _tidy(settled: _Settled) -> None:
+    tidy_spool(settled.call_id, settled.files, settled.unreadable)
 
 
 def tidy_spool(call_id: str, files: tuple[Path, ...], unreadable: tuple[Path, ...]) -> None:

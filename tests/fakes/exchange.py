@@ -10,7 +10,7 @@ from typing import Any, cast
 from pbx.asterisk.call import Milestone
 from pbx.asterisk.supervisor import Supervisor
 from pbx.flows.runner import Parts, Runner
-from pbx.spool.keep import Tidying
+from pbx.spool.keep import Keeping
 from store.arrivals import Arrival, Rule
 from store.database import Database
 from store.journal import CallJournal, _Deed
@@ -130,7 +130,7 @@ class Exchange:
                 journal=self.journal,
                 media=self.media,
                 supervisor=self.supervisor,
-                tidying=Tidying(self.supervisor),
+                keeping=Keeping(self.media, self.journal, self.supervisor),
                 spool=self.caller.spool,
                 tone=Path("sounds/tone"),
                 node="test",
