@@ -1,4 +1,4 @@
-"""Blocking work, for several calls in one go: on a busy switch a turn of a thread costs more than the work."""
+"""Blocking work, for several calls in one go: on a busy switch a turn of a thread costs more than its work."""
 
 import asyncio
 from collections.abc import Callable

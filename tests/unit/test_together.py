@@ -26,7 +26,7 @@ async def test_what_is_asked_for_in_one_moment_is_done_in_one_thread() -> None:
 
 
 async def test_a_failure_is_its_own() -> None:
-    dividing = Together(lambda number: 1 / number, 0.01)
+    dividing: Together[int, float] = Together(lambda number: 1 / number, 0.01)
     first, second, third = await asyncio.gather(
         *(dividing.do(number) for number in (1, 0, 2)), return_exceptions=True
     )
@@ -35,7 +35,7 @@ async def test_a_failure_is_its_own() -> None:
 
 
 async def test_one_that_waits_no_more_costs_the_others_nothing() -> None:
-    doubling = Together(lambda number: 2 * number, 0.02)
+    doubling: Together[int, int] = Together(lambda number: 2 * number, 0.02)
     impatient = asyncio.ensure_future(doubling.do(1))
     patient = asyncio.ensure_future(doubling.do(2))
     await asyncio.sleep(0)
