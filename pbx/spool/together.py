@@ -1,4 +1,4 @@
-"""Blocking work, for several calls in one go: on a busy switch a turn of a thread costs more than its work."""
+"""Blocking work for several calls in one go: on a busy switch a turn of a thread costs more than the work."""
 
 import asyncio
 from collections.abc import Callable
