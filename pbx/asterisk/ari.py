@@ -1,8 +1,9 @@
 """The ARI session: events on one websocket, commands where none waits behind another call's.
 
 Commands that Asterisk merely queues (play, record, stop, hang up, continue) go over the websocket, which
-is cheap. The websocket answers in order, so whatever may wait for a channel's own thread (answer, and
-every GET of a channel) goes over HTTP, where it holds up nobody else.
+is cheap, and so does answering, since a new channel's thread is free. The websocket answers in order:
+whatever may wait for a channel's own thread (every GET of a channel) goes over HTTP, where it holds up
+nobody else.
 
 Words are ARI's: https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Asterisk_REST_Interface/
 """
