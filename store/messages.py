@@ -13,6 +13,7 @@ from store.errors import NotFound
 from store.media import Media
 from store.models import JournalEntry, PhoneNumber, VoiceMessage, now
 from store.pages import Page, PageRequest, read_page
+from store.signals import signal
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,13 @@ async def delete_message(
     """Delete the message's row and file, and tell the journal of its call who (`by`) did. Raises NotFound."""
     # One statement finds and deletes: of two who delete at once, one does and the other finds nothing.
     gone = delete(VoiceMessage).where(VoiceMessage.account_id == account_id, VoiceMessage.id == message_id)
-    row = (await session.execute(gone.returning(VoiceMessage.call_id, VoiceMessage.media))).one_or_none()
+    freed = gone.returning(VoiceMessage.call_id, VoiceMessage.number_id, VoiceMessage.media)
+    row = (await session.execute(freed)).one_or_none()
     if row is None:
         raise NotFound(message_id)
     told = {"message_id": message_id, "by": by}
     session.add(JournalEntry(call_id=row.call_id, at=now(), event="message_deleted", details=told))
+    await signal(session, row.number_id)
     await session.flush()
     # The file goes before the commit: a crash in between leaves a message without sound, which can be
     # deleted again, and never a voice on disk that no row knows of.
