@@ -5,6 +5,13 @@ from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, VoiceMessage
+from store.models.notifications import (
+    Delivery,
+    DeliveryPurpose,
+    DeliveryState,
+    NotificationRule,
+    NotificationService,
+)
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import PartReport, Revision
 from store.models.rusurepo import Prompt, RusurepoRule, RusurepoSetting
@@ -14,6 +21,9 @@ __all__ = [
     "Base",
     "Call",
     "CallerKind",
+    "Delivery",
+    "DeliveryPurpose",
+    "DeliveryState",
     "Device",
     "EndedBy",
     "Job",
@@ -21,6 +31,8 @@ __all__ = [
     "JournalEntry",
     "MessageOutcome",
     "MessageSource",
+    "NotificationRule",
+    "NotificationService",
     "NumberUse",
     "PartReport",
     "PhoneNumber",

@@ -35,6 +35,9 @@ class VoiceMessage(Base):
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
     number_id: Mapped[str] = mapped_column(ForeignKey("phone_numbers.id"), index=True)
     call_id: Mapped[str] = mapped_column(String(64), unique=True)
+    rule_id: Mapped[str | None] = mapped_column(String(32))
+    """The rule that took the call. No foreign key: a rule that was deleted meanwhile costs no message."""
+
     caller: Mapped[str | None] = mapped_column(String(40))
     caller_kind: Mapped[CallerKind] = mapped_column(enum_column(CallerKind))
     started_at: Mapped[datetime]
