@@ -7,11 +7,15 @@ environment. `docs/settings.md` lists every variable; a test keeps the two alike
 import ipaddress
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
+from urllib.parse import urlsplit
+
+from settings.notifications import NotificationSettings
 
 Mode = Literal["embedded", "production"]
 T = TypeVar("T")
@@ -68,6 +72,7 @@ class Settings:
     ari_password: str
     ami_password: str
     secret_key: str
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
     @property
     def embedded(self) -> bool:
@@ -130,6 +135,15 @@ class _Reader:
             self.problems.append(f"DENWABAN_{name}={raw!r}: {wrong}")
             return default
 
+    def secret(self, name: str, parse: Callable[[str], str]) -> str | None:
+        """As `parsed`, and the value is in no problem's text."""
+        raw = self.text(name, "")
+        try:
+            return parse(raw) if raw else None
+        except ValueError as wrong:
+            self.problems.append(f"DENWABAN_{name}: {wrong}")
+            return None
+
 
 def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
     """Read `DENWABAN_*` from `environment`, then from `folder/.env`, then defaults.
@@ -185,6 +199,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         ari_password=given["ARI_PASSWORD"],
         ami_password=given["AMI_PASSWORD"],
         secret_key=given["SECRET_KEY"],
+        notifications=_notifications(reader),
     )
     if (settings.sip_tls_port or settings.sip_wss_port) and not (
         settings.tls_certificate and settings.tls_key
@@ -194,6 +209,22 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
     if reader.problems:
         raise SettingsRefused(reader.problems)
     return _with_kept_secrets(settings) if settings.embedded else settings
+
+
+def _notifications(reader: _Reader) -> NotificationSettings:
+    plain = NotificationSettings()
+    return NotificationSettings(
+        slack_url=reader.parsed("SLACK_URL", plain.slack_url, _base_url),
+        chatwork_url=reader.parsed("CHATWORK_URL", plain.chatwork_url, _base_url),
+        line_url=reader.parsed("LINE_URL", plain.line_url, _base_url),
+        lineworks_url=reader.parsed("LINEWORKS_URL", plain.lineworks_url, _base_url),
+        lineworks_auth_url=reader.parsed("LINEWORKS_AUTH_URL", plain.lineworks_auth_url, _base_url),
+        teams_hosts=reader.parsed("TEAMS_HOSTS", plain.teams_hosts, _hosts),
+        google_chat_hosts=reader.parsed("GOOGLE_CHAT_HOSTS", plain.google_chat_hosts, _hosts),
+        webhook_networks=reader.parsed("WEBHOOK_NETWORKS", (), _networks),
+        smtp_url=reader.secret("SMTP_URL", _smtp_url),
+        mail_from=reader.parsed("MAIL_FROM", plain.mail_from, _mail_address),
+    )
 
 
 def _with_kept_secrets(settings: Settings) -> Settings:
@@ -330,6 +361,36 @@ def _sip_uri(raw: str) -> str:
     scheme, _, rest = raw.partition(":")
     if scheme not in {"sip", "sips"} or not rest or not raw.isprintable() or set(raw) & set(' "<>\\'):
         raise ValueError("must be a SIP URI, as sip:192.0.2.1:5060")
+    return raw
+
+
+def _base_url(raw: str) -> str:
+    if not re.fullmatch(r"https?://[^\s?#@]+", raw):
+        raise ValueError("must be a URL without query, as https://api.example.com/v2")
+    return raw.rstrip("/")
+
+
+def _hosts(raw: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip().lower() for part in raw.split(","))
+    if not all(re.fullmatch(r"(\*\.)?[a-z0-9.-]+(:[0-9]{1,5})?", host) for host in hosts):
+        raise ValueError("must be host names with commas, as *.example.com or example.com:8443")
+    return hosts
+
+
+def _smtp_url(raw: str) -> str:
+    try:
+        parts = urlsplit(raw)
+        usable = parts.scheme in {"smtp", "smtps"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be smtp://user:password@host:port or smtps://…")
+    return raw
+
+
+def _mail_address(raw: str) -> str:
+    if not re.fullmatch(r"[!-~]+@[A-Za-z0-9.-]+", raw):
+        raise ValueError("must be a mail address")
     return raw
 
 
