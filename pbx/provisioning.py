@@ -47,6 +47,7 @@ def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) 
     values = {
         names.KEY_USE: number.use.value,
         names.KEY_RUSUREPO: "on" if rule else "off",
+        names.KEY_RULE: rule.id if rule else "",
         names.KEY_START_PROMPT: str(sound(rule.start_prompt)) if rule else "",
         names.KEY_END_PROMPT: str(sound(rule.end_prompt)) if rule else "",
         names.KEY_DEVICES: ring,

@@ -27,11 +27,12 @@ from store.arrivals import look_up
 from store.database import Database
 from store.journal import CallJournal
 from store.media import Media
-from store.models import Call, EndedBy, JournalEntry, MessageOutcome, MessageSource, now
+from store.models import Call, EndedBy, JournalEntry, MessageOutcome, MessageSource, RusurepoSetting, now
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 2.0
+LONGEST_ID = 32
 SETTLE_S = 0.2
 """After the dialplan hands in a slip its channel lives on for a moment."""
 
@@ -154,6 +155,7 @@ class Adoption:
             call = await session.get(Call, call_id)
             if call is None or call.account_id is None or call.number_id is None:
                 return None
+            setting = await session.get(RusurepoSetting, call.number_id)
             recorded = (
                 await session.scalars(
                     select(JournalEntry).where(
@@ -172,6 +174,7 @@ class Adoption:
             ended_by=said or await _infer(files, slip),
             source=_source(slip),
             files=files,
+            rule_id=(slip and slip.rule[:LONGEST_ID]) or (setting and setting.rule_id),
         )
         return _Known(taken, call.ended_at, call.message_outcome)
 
@@ -193,6 +196,7 @@ class Adoption:
             ended_by=slip.ended_by or await _infer(files, slip),
             source=_source(slip),
             files=files,
+            rule_id=slip.rule[:LONGEST_ID] or (arrival.rule and arrival.rule.id),
         )
         self._journal.open_call(
             id=call_id,

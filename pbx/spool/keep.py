@@ -33,6 +33,8 @@ class Taken:
     ended_by: EndedBy
     source: MessageSource
     files: tuple[Path, ...]
+    rule_id: str | None = None
+    """The 留守レポ rule that took the call."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ async def keep_recording(
                 "account_id": taken.account_id,
                 "number_id": taken.number_id,
                 "call_id": taken.call_id,
+                "rule_id": taken.rule_id,
                 "caller": taken.caller,
                 "caller_kind": taken.caller_kind,
                 "started_at": taken.started_at,
