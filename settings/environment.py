@@ -72,6 +72,7 @@ class Settings:
     ari_password: str
     ami_password: str
     secret_key: str
+    portal_url: str | None = None
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
     @property
@@ -199,6 +200,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         ari_password=given["ARI_PASSWORD"],
         ami_password=given["AMI_PASSWORD"],
         secret_key=given["SECRET_KEY"],
+        portal_url=reader.parsed("PORTAL_URL", None, _base_url),
         notifications=_notifications(reader),
     )
     if (settings.sip_tls_port or settings.sip_wss_port) and not (

@@ -73,6 +73,19 @@ async def renew(database: Database, job: TakenJob, lease_s: float) -> bool:
     return bool(await database.transaction(lambda connection: connection.execute(renewed).rowcount))
 
 
+async def release(database: Database, worker: str) -> None:
+    """Give back what a dead life of this worker held, so that nobody need wait for its leases to run out."""
+    held = update(Job).where(Job.state == JobState.RUNNING, Job.leased_by == worker)
+    over = held.values(leased_until=now() - timedelta(seconds=1))
+    await database.transaction(lambda connection: connection.execute(over))
+
+
+async def refuse_lost(session: AsyncSession, job: TakenJob) -> None:
+    """Raises LeaseLost where somebody else has the job by now."""
+    if await session.scalar(select(Job.id).where(*_held(job))) is None:
+        raise LeaseLost(job.id)
+
+
 async def finish(session: AsyncSession, job: TakenJob) -> None:
     """The job is done, together with whatever this transaction keeps. Raises LeaseLost."""
     await _let_go(session, job, state=JobState.DONE, last_error=None)

@@ -11,6 +11,9 @@ from store.models import PhoneNumber, VoiceMessage
 SIGNAL_DEVICES = "signal_devices"
 """Kind of job: set the lamps of the devices of a number (the subject)."""
 
+TEXT_DEVICES = "text_devices"
+"""Kind of job: send the report of a message (the subject) to the devices of its number as SIP MESSAGE."""
+
 
 @dataclass(frozen=True)
 class Lamp:

@@ -1,0 +1,28 @@
+"""What reporting and delivering work with."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from notify.service import Service
+from settings.notifications import NotificationSettings
+from store.database import Database
+from store.media import Media
+from store.notification_services import Fields
+
+Build = Callable[[Fields], Service]
+"""Makes a destination of its fields."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    database: Database
+    media: Media
+    build: Build
+    secret_key: str
+    allowed: NotificationSettings
+    portal_url: str | None
+    test_sound: Path
+    sending: set["asyncio.Task[None]"] = field(default_factory=set)
+    """Steps that are out: their end is to be noted even while we stop."""
