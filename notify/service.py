@@ -39,7 +39,7 @@ class Service(Protocol):
 
     @property
     def knows_repeats(self) -> bool:
-        """Whether the far side recognises a key that it has had: then Unanswered may be tried again freely."""
+        """Whether a key it has had is recognised, so that after Unanswered one may try again freely."""
 
     def steps(self, notice: Notice) -> tuple[Step, ...]:
         """What must be sent for this notice, in order. A step that succeeded is never sent again."""
