@@ -24,5 +24,15 @@ class Parts:
     allowed: NotificationSettings
     portal_url: str | None
     test_sound: Path
-    sending: set["asyncio.Task[None]"] = field(default_factory=set)
+    sending: set["asyncio.Future[bool]"] = field(default_factory=set)
     """Steps that are out: their end is to be noted even while we stop."""
+
+    def keep_until_done(self, step: "asyncio.Future[bool]") -> None:
+        self.sending.add(step)
+        step.add_done_callback(self._done)
+
+    def _done(self, step: "asyncio.Future[bool]") -> None:
+        self.sending.discard(step)
+        if not step.cancelled():
+            # Whoever asked for it may have been cancelled, and will not look.
+            step.exception()

@@ -73,7 +73,11 @@ def mail_deliveries(
     """One delivery for each mail address of the rule."""
     return [
         to_address(
-            rule, address, purpose, lane=parts.build(MailFields.model_construct(address=address)).lane, **about
+            rule,
+            address,
+            purpose,
+            lane=parts.build(MailFields.model_construct(address=address)).lane,
+            **about,
         )
         for address in rule.mail_addresses
     ]
