@@ -7,6 +7,7 @@ never begun again.
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -192,8 +193,11 @@ async def _send(errand: Errand, step: Step, key: str) -> str | Failure:
         return await errand.service.send(step, errand.notice, key, earlier)
     except Failure as failure:
         return failure
-    except Exception:
-        log.exception("a service failed in an unknown way", extra={"action": "service_failed"})
+    except Exception as mistake:
+        # Where, not what: its words may hold a secret or what somebody said.
+        where = traceback.extract_tb(mistake.__traceback__)[-1]
+        said = (type(mistake).__name__, where.filename, where.lineno)
+        log.error("a service failed: %s at %s:%s", *said, extra={"action": "service_failed"})
         return Unanswered(UNKNOWN)
 
 

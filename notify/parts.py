@@ -24,6 +24,9 @@ class Parts:
     allowed: NotificationSettings
     portal_url: str | None
     test_sound: Path
+    fan_out: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One at a time and in the order they were taken, so that no report overtakes another."""
+
     sending: set["asyncio.Future[bool]"] = field(default_factory=set)
     """Steps that are out: their end is to be noted even while we stop."""
 

@@ -31,7 +31,7 @@ async def report_message(parts: Parts, job: TakenJob) -> None:
 
     Devices are told always, and alone where the rule names no notification rule.
     """
-    async with parts.database.session() as session:
+    async with parts.fan_out, parts.database.session() as session:
         message = await session.get(VoiceMessage, job.subject_id)
         if message is not None:
             rule = await _rule_of(session, message)

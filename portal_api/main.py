@@ -10,7 +10,18 @@ from aiohttp import web
 
 from portal_api import docs_page, health, middleware
 from portal_api.openapi import document
-from portal_api.resources import accounts, calls, devices, messages, numbers, prompts, rules, tokens
+from portal_api.resources import (
+    accounts,
+    calls,
+    deliveries,
+    devices,
+    messages,
+    notification_rules,
+    numbers,
+    prompts,
+    rules,
+    tokens,
+)
 from portal_api.routing import PARTS, Parts, Route, bound
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
@@ -28,6 +39,8 @@ RESOURCES = [
     prompts.resource,
     devices.resource,
     messages.resource,
+    notification_rules.resource,
+    deliveries.resource,
     calls.resource,
     accounts.resource,
     tokens.resource,
@@ -76,7 +89,10 @@ def main() -> None:
         sys.exit(str(refused))
     log_to(settings.var / "log", "api", settings.log_level)
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
-    app = build_app(Parts(database, Media(settings.media), settings.node, settings.secret_key))
+    media = Media(settings.media)
+    app = build_app(
+        Parts(database, media, settings.node, settings.secret_key, notifications=settings.notifications)
+    )
 
     async def close(_app: web.Application) -> None:
         await database.close()

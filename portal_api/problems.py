@@ -26,6 +26,8 @@ TITLES: dict[str, tuple[int, str]] = {
     "name_taken": (409, "同じ名前が既に使われています"),
     "username_taken": (409, "このユーザー名は既に使われています"),
     "number_taken": (409, "この電話番号は既に登録されています"),
+    "too_many_services": (409, "通知サービスはこれ以上追加できません"),
+    "not_failed": (409, "再送できるのは送信に失敗した通知だけです"),
     "body_too_large": (413, "リクエストが大きすぎます"),
     "unsupported_media_type": (415, "Content-Typeはapplication/jsonにしてください"),
     "range_not_satisfiable": (416, "指定された範囲は返せません"),

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from portal_api.problems import Problem, field_error, problem_of_validation
+from settings import NotificationSettings
 from store.accounts import get_account
 from store.database import Database
 from store.media import Media
@@ -43,6 +44,7 @@ class Parts:
     node: str
     secret_key: str
     database_timeout_s: float = 5.0
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
 
 PARTS = web.AppKey("parts", Parts)
