@@ -116,7 +116,7 @@ class Provisioner:
             except SealBroken:
                 log.error("a device's password cannot be read", extra={"action": "seal_broken"})
                 continue
-            objects = device_objects(self._settings, device.username, password)
+            objects = device_objects(self._settings, device.username, password, device.account_id)
             mark = self._fingerprint(objects)
             if told.get(device.username) != mark:
                 for kind, fields in objects:

@@ -91,6 +91,19 @@ async def finish(session: AsyncSession, job: TakenJob) -> None:
     await _let_go(session, job, state=JobState.DONE, last_error=None)
 
 
+async def waiting_like(session: AsyncSession, job: TakenJob) -> list[str]:
+    """The ids of jobs of the same kind and subject that wait: whoever does this one now does them too."""
+    same = (Job.kind == job.kind, Job.subject_id == job.subject_id, Job.state == JobState.WAITING)
+    return list(await session.scalars(select(Job.id).where(*same)))
+
+
+async def finish_waiting(session: AsyncSession, job_ids: list[str]) -> None:
+    """These are done, as far as nobody has taken them."""
+    if job_ids:
+        waiting = update(Job).where(Job.id.in_(job_ids), Job.state == JobState.WAITING)
+        await session.execute(waiting.values(state=JobState.DONE))
+
+
 async def postpone(
     session: AsyncSession, job: TakenJob, run_at: datetime, reason: str, counts: bool = True
 ) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.jobs import enqueue
-from store.models import PhoneNumber, VoiceMessage
+from store.models import Account, Device, PhoneNumber, VoiceMessage
 
 SIGNAL_DEVICES = "signal_devices"
 """Kind of job: set the lamps of the devices of a number (the subject)."""
@@ -35,14 +35,21 @@ async def signal(session: AsyncSession, number_id: str) -> None:
 async def lamp_of_number(session: AsyncSession, number_id: str) -> tuple[str, Lamp] | None:
     """The account whose devices ring for the number, and their lamp; None where the number is gone."""
     account_id = await session.scalar(select(PhoneNumber.account_id).where(PhoneNumber.id == number_id))
-    if account_id is None:
-        return None
-    return account_id, (await lamps(session, account_id)).get(account_id, Lamp())
+    return (account_id, (await lamps(session, account_id))[account_id]) if account_id else None
 
 
 async def lamps(session: AsyncSession, account_id: str | None = None) -> dict[str, Lamp]:
-    """Account -> its lamp, for all accounts that have messages or for one."""
-    counted = select(VoiceMessage.account_id, func.count()).group_by(VoiceMessage.account_id)
+    """Account -> its lamp; for one account, or for all, those without messages too."""
+    counted = (
+        select(Account.id, func.count(VoiceMessage.id))
+        .outerjoin(VoiceMessage, VoiceMessage.account_id == Account.id)
+        .group_by(Account.id)
+    )
     if account_id is not None:
-        counted = counted.where(VoiceMessage.account_id == account_id)
+        counted = counted.where(Account.id == account_id)
     return {account: Lamp(new=count) for account, count in await session.execute(counted)}
+
+
+async def usernames(session: AsyncSession, account_id: str) -> list[str]:
+    """The devices that show the account's messages."""
+    return list(await session.scalars(select(Device.username).where(Device.account_id == account_id)))

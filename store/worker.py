@@ -54,6 +54,7 @@ class Worker:
         handlers: Mapping[str, Handler],
         at_once: int = 4,
         lease_s: float = LEASE_S,
+        poll_s: float = POLL_S,
     ) -> None:
         """`name` tells this process from all others that work on the same database."""
         self._database = database
@@ -61,6 +62,7 @@ class Worker:
         self._handlers = dict(handlers)
         self._at_once = at_once
         self._lease_s = lease_s
+        self._poll_s = poll_s
         self._at_work: set[asyncio.Task[None]] = set()
         self.problem = ""
         """Why no job can be taken at the moment; empty when all is well."""
@@ -74,7 +76,7 @@ class Worker:
         try:
             while True:
                 await self._fill()
-                await asyncio.sleep(AWAY_S if self.problem else POLL_S)
+                await asyncio.sleep(AWAY_S if self.problem else self._poll_s)
         finally:
             for task in self._at_work:
                 task.cancel()

@@ -9,6 +9,13 @@ CONTEXT_AWAY = "control-plane-away"
 """Does the whole job without the control plane."""
 CONTEXT_RING = "ring"
 CONTEXT_TAKE_MESSAGE = "take-message"
+CONTEXT_LAMP = "lamp"
+"""Sets the counts of a mailbox; also the context that mailboxes are in."""
+
+LAMP_MAILBOX = "LAMP_MAILBOX"
+LAMP_NEW = "LAMP_NEW"
+LAMP_OLD = "LAMP_OLD"
+LAMP_VARIABLES = (LAMP_MAILBOX, LAMP_NEW, LAMP_OLD)
 
 NUMBER_FAMILY = "number"
 """Asterisk-database family holding a number's settings, `number/<E.164>/<key>`."""

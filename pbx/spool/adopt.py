@@ -174,7 +174,7 @@ class Adoption:
             ended_by=said or await _infer(files, slip),
             source=_source(slip),
             files=files,
-            rule_id=(slip and slip.rule[:LONGEST_ID]) or (setting and setting.rule_id),
+            rule_id=_rule_of(slip) or (setting.rule_id if setting else None),
         )
         return _Known(taken, call.ended_at, call.message_outcome)
 
@@ -196,7 +196,7 @@ class Adoption:
             ended_by=slip.ended_by or await _infer(files, slip),
             source=_source(slip),
             files=files,
-            rule_id=slip.rule[:LONGEST_ID] or (arrival.rule and arrival.rule.id),
+            rule_id=_rule_of(slip) or (arrival.rule.id if arrival.rule else None),
         )
         self._journal.open_call(
             id=call_id,
@@ -210,6 +210,11 @@ class Adoption:
         )
         self._journal.note(call_id, "arrived", source=taken.source.value, at=taken.started_at.isoformat())
         return _Known(taken)
+
+
+def _rule_of(slip: Slip | None) -> str | None:
+    """The rule that took the call, where the slip says so."""
+    return slip.rule[:LONGEST_ID] if slip and slip.rule else None
 
 
 def _call_of(stem: str) -> str:

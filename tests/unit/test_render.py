@@ -121,7 +121,7 @@ def test_what_asterisk_opens_for_us_is_on_loopback() -> None:
 
 
 def test_a_device_is_made_in_order_and_bound_to_its_own_password() -> None:
-    objects = device_objects(DEFAULT, "1001", "s3cret")
+    objects = device_objects(DEFAULT, "1001", "s3cret", "account")
     assert [kind for kind, _ in objects] == ["auth", "aor", "endpoint"]
     auth, _, endpoint = (fields for _, fields in objects)
     assert (auth["username"], auth["password"]) == ("1001", "s3cret")
