@@ -12,7 +12,10 @@ LONGEST_TITLE = 100
 LONGEST_LABEL = 20
 LONGEST_VALUE = 100
 LONGEST_LINK = 500
-"""All of these together stay below 2,000 characters, the smallest limit of any service."""
+"""In UTF-16 units. All of these together stay below 2,000, the smallest limit of any service."""
+
+LONGEST_BODY = 200_000
+"""More than any service takes."""
 
 OMITTED = "…(長いため省略しました。全文はお客様ページで確認できます)"
 LINK = re.compile(r"https?://[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%]+")
@@ -55,7 +58,7 @@ def tidy(notice: Notice) -> Notice:
             (_line(label, LONGEST_LABEL), _line(value, LONGEST_VALUE))
             for label, value in notice.facts[:MOST_FACTS]
         ),
-        body=_clean(notice.body).strip(),
+        body=_clean(notice.body[:LONGEST_BODY]).strip(),
         link=link if len(link) <= LONGEST_LINK and LINK.fullmatch(link) else None,
         attachment=notice.attachment,
     )
@@ -86,8 +89,14 @@ def _cut(notice: Notice, length: int) -> Notice:
 
 
 def _line(text: str, longest: int) -> str:
-    line = " ".join(_clean(text).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    # A value of any length is cut before it is looked at sign by sign.
+    line = " ".join(_clean(text[:LONGEST_BODY]).split())
+    if utf16_units(line) <= longest:
+        return line
+    cut = line[: longest - 1]
+    while utf16_units(cut) >= longest:
+        cut = cut[:-1]
+    return f"{cut}…"
 
 
 def _clean(text: str) -> str:
