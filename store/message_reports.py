@@ -100,10 +100,14 @@ def _number(e164: str) -> str:
 
 def short_text(report: MessageReport, most_bytes: int) -> str:
     """The report as one plain text of at most so many bytes in UTF-8; the words are cut first. Pure."""
-    head = "\n".join([report.title, *(f"{label}: {value}" for label, value in report.facts[1:])])
+    head = "\n".join([report.title, *(f"{label}: {value}" for label, value in report.facts[1:])]) + "\n"
     tail = f"\n{report.link}" if report.link else ""
-    room = most_bytes - len((head + "\n\n" + tail).encode())
-    body = report.body
-    if len(body.encode()) > room:
-        body = body.encode()[: max(0, room - len("…".encode()))].decode(errors="ignore") + "…"
-    return f"{head}\n{body}\n{tail}".rstrip("\n").encode()[:most_bytes].decode(errors="ignore")
+    body = _cut(report.body, most_bytes - len((head + tail).encode()))
+    return _cut(head + body, most_bytes - len(tail.encode())) + tail
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    whole = text.encode()
+    if len(whole) <= most_bytes:
+        return text
+    return whole[: max(0, most_bytes - len("…".encode()))].decode(errors="ignore") + "…"[: max(0, most_bytes)]
