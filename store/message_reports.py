@@ -110,4 +110,4 @@ def _cut(text: str, most_bytes: int) -> str:
     whole = text.encode()
     if len(whole) <= most_bytes:
         return text
-    return whole[: max(0, most_bytes - len("…".encode()))].decode(errors="ignore") + "…"[: max(0, most_bytes)]
+    return whole[: max(0, most_bytes - len("…".encode()))].decode(errors="ignore") + "…"

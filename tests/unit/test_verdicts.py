@@ -31,10 +31,9 @@ def test_every_failure_has_a_code() -> None:
 
 
 def test_trouble_over_there_is_tried_for_a_day_with_growing_waits() -> None:
-    waited_s, waits = 0.0, []
-    while isinstance(
-        verdict := judged(Unavailable("500"), attempts=len(waits) + 1, waited_s=waited_s), Again
-    ):
+    waited_s = 0.0
+    waits: list[float] = []
+    while isinstance(verdict := judged(Unavailable("500"), len(waits) + 1, waited_s), Again):
         assert verdict.counts
         waits.append(verdict.after_s)
         waited_s += verdict.after_s
