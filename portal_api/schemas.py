@@ -49,6 +49,13 @@ def _plain_text(text: str) -> str:
     return text
 
 
+def _lines(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if any(sign not in "\n\t" and unicodedata.category(sign) in NOT_TEXT for sign in text):
+        raise PydanticCustomError("text", "制御文字など、使えない文字が含まれています。")
+    return text
+
+
 def _phone_number(text: str) -> E164:
     try:
         return parse_e164(text)
@@ -72,6 +79,9 @@ Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_plain_text)
 ]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(_plain_text)]
+Lines = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_lines)]
+"""Free text of several lines."""
+
 IdGiven = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]
 NumberGiven = Annotated[str, StringConstraints(max_length=64), AfterValidator(_phone_number)]
 """A phone number in any usual Japanese spelling; E.164 once read."""

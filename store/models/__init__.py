@@ -4,7 +4,7 @@ from store.models.accounts import Account, Role, Token
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.jobs import Job, JobState
-from store.models.messages import EndedBy, MessageSource, VoiceMessage
+from store.models.messages import EndedBy, MessageSource, MessageStatus, VoiceMessage
 from store.models.notifications import (
     Delivery,
     DeliveryPurpose,
@@ -13,7 +13,7 @@ from store.models.notifications import (
     NotificationService,
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
-from store.models.parts import PartReport, Revision
+from store.models.parts import Chore, PartReport, Revision
 from store.models.rusurepo import Prompt, RusurepoRule, RusurepoSetting
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Base",
     "Call",
     "CallerKind",
+    "Chore",
     "Delivery",
     "DeliveryPurpose",
     "DeliveryState",
@@ -31,6 +32,7 @@ __all__ = [
     "JournalEntry",
     "MessageOutcome",
     "MessageSource",
+    "MessageStatus",
     "NotificationRule",
     "NotificationService",
     "NumberUse",
