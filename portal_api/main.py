@@ -10,7 +10,17 @@ from aiohttp import web
 
 from portal_api import docs_page, health, middleware
 from portal_api.openapi import document
-from portal_api.resources import accounts, calls, devices, messages, numbers, prompts, rules, tokens
+from portal_api.resources import (
+    accounts,
+    calls,
+    devices,
+    messages,
+    numbers,
+    prompts,
+    rules,
+    tokens,
+    transcripts,
+)
 from portal_api.routing import PARTS, Parts, Route, bound
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
@@ -28,6 +38,7 @@ RESOURCES = [
     prompts.resource,
     devices.resource,
     messages.resource,
+    transcripts.resource,
     calls.resource,
     accounts.resource,
     tokens.resource,

@@ -11,29 +11,35 @@ from sqlalchemy.orm import joinedload
 from store.e164 import E164
 from store.errors import NotFound
 from store.media import Media
-from store.models import JournalEntry, PhoneNumber, VoiceMessage, now
+from store.models import JournalEntry, PhoneNumber, Transcript, VoiceMessage, now
 from store.pages import Page, PageRequest, read_page
+from store.transcripts import says
 
 
 @dataclass(frozen=True)
 class MessageFilter:
-    """Which messages; None means any. `since` is within the period, `until` is past its end."""
+    """Which messages; None means any. `since` is within the period, `until` is past its end.
+
+    `text` stands in the transcript as it is shown.
+    """
 
     number_id: str | None = None
     number: E164 | None = None
     since: datetime | None = None
     until: datetime | None = None
+    text: str | None = None
 
 
 def _of_account(account_id: str) -> Select[VoiceMessage]:
     messages = select(VoiceMessage).where(VoiceMessage.account_id == account_id)
-    return messages.options(joinedload(VoiceMessage.number))
+    transcript = joinedload(VoiceMessage.transcript).defer(Transcript.words)
+    return messages.options(joinedload(VoiceMessage.number), transcript)
 
 
 async def list_messages(
     session: AsyncSession, account_id: str, wanted: MessageFilter, request: PageRequest
 ) -> Page[VoiceMessage]:
-    """Give a page of the account's messages, newest first, each with its `number`."""
+    """Give a page of the account's messages, newest first, each with its `number` and `transcript`."""
     rows = _of_account(account_id)
     if wanted.number_id is not None:
         rows = rows.where(VoiceMessage.number_id == wanted.number_id)
@@ -43,12 +49,14 @@ async def list_messages(
         rows = rows.where(VoiceMessage.started_at >= wanted.since)
     if wanted.until is not None:
         rows = rows.where(VoiceMessage.started_at < wanted.until)
+    if wanted.text is not None:
+        rows = rows.where(VoiceMessage.transcript.has(says(wanted.text)))
     key = (VoiceMessage.started_at, VoiceMessage.id)
     return await read_page(session, rows, key, request, newest_first=True)
 
 
 async def get_message(session: AsyncSession, account_id: str, message_id: str) -> VoiceMessage:
-    """Give the message with its `number`. Raises NotFound."""
+    """Give the message with its `number` and `transcript`. Raises NotFound."""
     message = await session.scalar(_of_account(account_id).where(VoiceMessage.id == message_id))
     if message is None:
         raise NotFound(message_id)

@@ -7,12 +7,22 @@ from pydantic import BaseModel, Field
 
 from portal_api.audio import AudioQuery, send_wav
 from portal_api.routing import Ask, Resource
-from portal_api.schemas import JAPAN, Body, IdGiven, NumberGiven, PageOf, PageQuery, TimeGiven, Timestamp
+from portal_api.schemas import (
+    JAPAN,
+    Body,
+    IdGiven,
+    Label,
+    NumberGiven,
+    PageOf,
+    PageQuery,
+    TimeGiven,
+    Timestamp,
+)
 from store import messages
 from store.e164 import E164, national
 from store.errors import NotFound
 from store.messages import MessageFilter
-from store.models import CallerKind, EndedBy, MessageSource, VoiceMessage
+from store.models import CallerKind, EndedBy, MessageSource, TranscriptState, VoiceMessage
 
 resource = Resource("メッセージ")
 
@@ -27,12 +37,15 @@ NO_CALLER = {
 class Transcript(BaseModel):
     """文字起こし"""
 
-    state: Literal["waiting"]
+    state: TranscriptState
     text: str | None
 
     @classmethod
     def of(cls, message: VoiceMessage) -> Self:
-        return cls(state="waiting", text=None)
+        row = message.transcript
+        return cls(
+            state=row.shown_state if row else TranscriptState.WAITING, text=row.shown_text if row else None
+        )
 
 
 class Message(BaseModel):
@@ -79,9 +92,11 @@ class MessageQuery(PageQuery):
         default=None, alias="to", description="この日時より前(この日時を含まない)"
     )
 
+    text: Label | None = Field(default=None, description="文字起こし(修正を含む)に含まれる言葉")
+
     def filter(self) -> MessageFilter:
         number = E164(self.number) if self.number is not None else None
-        return MessageFilter(self.number_id, number, self.since, self.until)
+        return MessageFilter(self.number_id, number, self.since, self.until, self.text)
 
 
 class Selection(Body):

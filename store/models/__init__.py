@@ -8,6 +8,7 @@ from store.models.messages import EndedBy, MessageSource, VoiceMessage
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import PartReport, Revision
 from store.models.rusurepo import Prompt, RusurepoRule, RusurepoSetting
+from store.models.transcripts import Transcript, TranscriptState
 
 __all__ = [
     "Account",
@@ -30,6 +31,8 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Token",
+    "Transcript",
+    "TranscriptState",
     "UTCDateTime",
     "VoiceMessage",
     "new_id",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from store.models.base import Base, enum_column, new_id, now
 from store.models.calls import CallerKind
 from store.models.numbers import PhoneNumber
+from store.models.transcripts import Transcript
 
 
 class EndedBy(StrEnum):
@@ -45,3 +46,4 @@ class VoiceMessage(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=now)
     number: Mapped[PhoneNumber] = relationship(viewonly=True, lazy="raise_on_sql")
+    transcript: Mapped[Transcript | None] = relationship(viewonly=True, lazy="raise_on_sql")
