@@ -21,6 +21,8 @@ PASSWORD_SIGNS = "-_.~+/=@:!*"
 UNFIT_IN_PATHS = set(",;&|${}[]()<>\"'`\\\n\r\t")
 """Signs with a meaning of their own in a dialplan, an ARI media list or a configuration file."""
 
+CURRENT_MODEL = "current"
+VOSK_MODELS_URL = "https://alphacephei.com/vosk/models"
 LOOPBACK_ONLY: tuple[str, ...] = ("127.0.0.0/8",)
 
 
@@ -64,6 +66,9 @@ class Settings:
     trunk_uri: str
     trunk_accept: tuple[str, ...]
     dialplan_extra: Path | None
+    vosk_model: Path
+    vosk_models_url: str
+    transcribe_processes: int
     log_level: str
     ari_password: str
     ami_password: str
@@ -98,6 +103,11 @@ class Settings:
     def media(self) -> Path:
         """Prompts and accepted messages."""
         return self.var / "media"
+
+    @property
+    def models(self) -> Path:
+        """Models for speech recognition that were fetched; `current` links to the one in use."""
+        return self.var / "models"
 
     @property
     def bind_host(self) -> str:
@@ -181,6 +191,9 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         trunk_uri=reader.parsed("TRUNK_URI", "sip:127.0.0.1:5080", _sip_uri),
         trunk_accept=accept,
         dialplan_extra=reader.parsed("DIALPLAN_EXTRA", None, _file),
+        vosk_model=reader.parsed("VOSK_MODEL", var / "models" / CURRENT_MODEL, lambda raw: folder / raw),
+        vosk_models_url=reader.parsed("VOSK_MODELS_URL", VOSK_MODELS_URL, _http_url),
+        transcribe_processes=reader.parsed("TRANSCRIBE_PROCESSES", _processors(), _few),
         log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
         ari_password=given["ARI_PASSWORD"],
         ami_password=given["AMI_PASSWORD"],
@@ -331,6 +344,23 @@ def _sip_uri(raw: str) -> str:
     if scheme not in {"sip", "sips"} or not rest or not raw.isprintable() or set(raw) & set(' "<>\\'):
         raise ValueError("must be a SIP URI, as sip:192.0.2.1:5060")
     return raw
+
+
+def _http_url(raw: str) -> str:
+    if not raw.startswith(("http://", "https://")) or not raw.isprintable() or " " in raw:
+        raise ValueError("must start with http:// or https://")
+    return raw.rstrip("/")
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _few(raw: str) -> int:
+    if not raw.isdecimal() or not 0 < int(raw) <= 64:
+        raise ValueError("must be a number from 1 to 64")
+    return int(raw)
 
 
 def _log_level(raw: str) -> str:
