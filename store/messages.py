@@ -49,7 +49,7 @@ async def list_messages(
         rows = rows.where(VoiceMessage.started_at >= wanted.since)
     if wanted.until is not None:
         rows = rows.where(VoiceMessage.started_at < wanted.until)
-    if wanted.text is not None:
+    if wanted.text:
         rows = rows.where(VoiceMessage.transcript.has(says(wanted.text)))
     key = (VoiceMessage.started_at, VoiceMessage.id)
     return await read_page(session, rows, key, request, newest_first=True)

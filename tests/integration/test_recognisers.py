@@ -45,7 +45,9 @@ async def listening(folder: Path, count: int = 1, spare_s: float = 30.0) -> Asyn
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(LIMIT_S):
-        while not condition():
+        while True:
+            if condition():
+                return
             await asyncio.sleep(0.02)
 
 
