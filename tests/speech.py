@@ -37,7 +37,8 @@ def through_mu_law(samples: Samples) -> Samples:
     coded = numpy.sign(scaled) * numpy.log1p(255 * numpy.abs(scaled)) / numpy.log1p(255)
     stepped = numpy.round(coded * 127) / 127
     decoded = numpy.sign(stepped) * (numpy.power(256.0, numpy.abs(stepped)) - 1) / 255
-    return numpy.rint(decoded * 32767).astype(numpy.int16)
+    heard: Samples = numpy.rint(decoded * 32767).astype(numpy.int16)
+    return heard
 
 
 def silence(seconds: float) -> Samples:

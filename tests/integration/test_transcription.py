@@ -361,10 +361,10 @@ async def test_a_service_killed_in_the_middle_loses_and_doubles_nothing(
         service.terminate()
         await asyncio.wait_for(service.wait(), 10)
     assert service.returncode == 0
-    texts = set()
+    texts: set[str | None] = set()
     for message in left:
         transcript = await transcript_of(database, message)
-        texts.add(transcript and transcript.text)
+        texts.add(transcript.text if transcript else None)
         assert len(await journal_of(database, message)) == 1
     (text,) = texts
     assert text is not None
