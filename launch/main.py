@@ -120,7 +120,8 @@ class Instance:
         self._controller = child("controller", [*python, "pbx"])
         self._api = child("api", [*python, "portal_api"])
         self._notify = child("notify", [*python, "notify"])
-        self._children = [self._asterisk, self._controller, self._api, self._notify]
+        self._transcribe = child("transcribe", [*python, "transcribe"])
+        self._children = [self._asterisk, self._controller, self._api, self._notify, self._transcribe]
 
     async def run(self, stop: asyncio.Event) -> None:
         self._ready_file.unlink(missing_ok=True)
@@ -132,7 +133,7 @@ class Instance:
         minding: list[asyncio.Task[None]] = [asyncio.create_task(self._asterisk.run())]
         try:
             await self._seed()
-            minding += [asyncio.create_task(one.run()) for one in (self._controller, self._api, self._notify)]
+            minding += [asyncio.create_task(one.run()) for one in self._children[1:]]
             minding.append(asyncio.create_task(self._turn_logs_over()))
             if await self._until_ready(stop):
                 self._ready = True
@@ -151,6 +152,7 @@ class Instance:
             await self._notify.stop(10)
             await self._asterisk.stop(10)
             await self._controller.stop(10)
+            await self._transcribe.stop(10)
             for task in minding:
                 task.cancel()
             await asyncio.gather(*minding, return_exceptions=True)
@@ -218,6 +220,8 @@ class Instance:
             f"  everything {self._ready_file}",
             f"  logs       {settings.var / 'log'}",
         ]
+        if not settings.vosk_model.is_dir():
+            lines.append("  no model   messages have no text; `make model` fetches one (48 MB)")
         if settings.embedded:
             lines.append("  try it     make demo      (Ctrl-C stops)")
         print("\n".join(lines), flush=True)

@@ -24,6 +24,7 @@ from portal_api.resources import (
     prompts,
     rules,
     tokens,
+    transcripts,
 )
 from portal_api.routing import PARTS, Parts, Route, bound
 from settings import SettingsRefused, read_settings
@@ -45,6 +46,7 @@ RESOURCES = [
     messages.resource,
     notification_rules.resource,
     deliveries.resource,
+    transcripts.resource,
     calls.resource,
     accounts.resource,
     tokens.resource,

@@ -25,6 +25,8 @@ PASSWORD_SIGNS = "-_.~+/=@:!*"
 UNFIT_IN_PATHS = set(",;&|${}[]()<>\"'`\\\n\r\t")
 """Signs with a meaning of their own in a dialplan, an ARI media list or a configuration file."""
 
+CURRENT_MODEL = "current"
+VOSK_MODELS_URL = "https://alphacephei.com/vosk/models"
 LOOPBACK_ONLY: tuple[str, ...] = ("127.0.0.0/8",)
 
 
@@ -68,6 +70,9 @@ class Settings:
     trunk_uri: str
     trunk_accept: tuple[str, ...]
     dialplan_extra: Path | None
+    vosk_model: Path
+    vosk_models_url: str
+    transcribe_processes: int
     log_level: str
     ari_password: str
     ami_password: str
@@ -104,6 +109,11 @@ class Settings:
     def media(self) -> Path:
         """Prompts and accepted messages."""
         return self.var / "media"
+
+    @property
+    def models(self) -> Path:
+        """Models for speech recognition that were fetched; `current` links to the one in use."""
+        return self.var / "models"
 
     @property
     def bind_host(self) -> str:
@@ -196,6 +206,9 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         trunk_uri=reader.parsed("TRUNK_URI", "sip:127.0.0.1:5080", _sip_uri),
         trunk_accept=accept,
         dialplan_extra=reader.parsed("DIALPLAN_EXTRA", None, _file),
+        vosk_model=reader.parsed("VOSK_MODEL", var / "models" / CURRENT_MODEL, lambda raw: folder / raw),
+        vosk_models_url=reader.parsed("VOSK_MODELS_URL", VOSK_MODELS_URL, _http_url),
+        transcribe_processes=reader.parsed("TRANSCRIBE_PROCESSES", _processors(), _few),
         log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
         ari_password=given["ARI_PASSWORD"],
         ami_password=given["AMI_PASSWORD"],
@@ -394,6 +407,23 @@ def _mail_address(raw: str) -> str:
     if not re.fullmatch(r"[!-~]+@[A-Za-z0-9.-]+", raw):
         raise ValueError("must be a mail address")
     return raw
+
+
+def _http_url(raw: str) -> str:
+    if not raw.startswith(("http://", "https://")) or not raw.isprintable() or " " in raw:
+        raise ValueError("must start with http:// or https://")
+    return raw.rstrip("/")
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _few(raw: str) -> int:
+    if not raw.isdecimal() or not 0 < int(raw) <= 64:
+        raise ValueError("must be a number from 1 to 64")
+    return int(raw)
 
 
 def _log_level(raw: str) -> str:

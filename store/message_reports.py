@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.e164 import E164, national
-from store.models import CallerKind, PhoneNumber, VoiceMessage
+from store.models import CallerKind, PhoneNumber, Transcript, TranscriptState, VoiceMessage
 
 JAPAN = timezone(timedelta(hours=9))
 NO_CALLER = {
@@ -18,6 +18,7 @@ NO_CALLER = {
 }
 NO_TEXT_YET = "(文字起こし待ち)"
 NO_SPEECH = "(音声なし)"
+NO_TEXT = "(文字起こしできませんでした)"
 UNSURE = "※聞き取りにくい部分があり、正確でない可能性があります。"
 UNSURE_BELOW = 0.6
 """Mean confidence below which a text is marked as doubtful."""
@@ -30,6 +31,9 @@ class Heard:
     text: str | None = None
     confidence: float | None = None
     """Mean of the words' confidence, 0 to 1, where the engine gives one."""
+
+    failed: bool = False
+    """It was tried in vain, and there will be no text."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,20 @@ async def report_of(session: AsyncSession, message: VoiceMessage, portal_url: st
 
 
 async def heard_of(session: AsyncSession, message_id: str) -> Heard:
-    """What the transcription has made of the message so far."""
-    return Heard()
+    """What the transcription has made of the message so far, and an administrator of that."""
+    transcript = await session.get(Transcript, message_id, populate_existing=True)
+    if transcript is None:
+        return Heard()
+    match transcript.shown_state:
+        case TranscriptState.DONE:
+            sure = transcript.corrected_text is not None
+            return Heard(transcript.shown_text or "", None if sure else transcript.confidence)
+        case TranscriptState.EMPTY:
+            return Heard("")
+        case TranscriptState.FAILED:
+            return Heard(failed=True)
+        case _:
+            return Heard()
 
 
 async def caller_name(session: AsyncSession, account_id: str, caller: str) -> str | None:
@@ -87,7 +103,7 @@ def describe(
 
 def _body(heard: Heard) -> str:
     if heard.text is None:
-        return NO_TEXT_YET
+        return NO_TEXT if heard.failed else NO_TEXT_YET
     if not heard.text.strip():
         return NO_SPEECH
     unsure = heard.confidence is not None and heard.confidence < UNSURE_BELOW

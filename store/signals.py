@@ -41,13 +41,14 @@ async def lamp_of_number(session: AsyncSession, number_id: str) -> tuple[str, La
 async def lamps(session: AsyncSession, account_id: str | None = None) -> dict[str, Lamp]:
     """Account -> its lamp; for one account, or for all, those without messages too."""
     counted = (
-        select(Account.id, func.count(VoiceMessage.id))
+        select(Account.id, func.count(VoiceMessage.id), func.count(VoiceMessage.read_at))
         .outerjoin(VoiceMessage, VoiceMessage.account_id == Account.id)
         .group_by(Account.id)
     )
     if account_id is not None:
         counted = counted.where(Account.id == account_id)
-    return {account: Lamp(new=count) for account, count in await session.execute(counted)}
+    rows = await session.execute(counted)
+    return {account: Lamp(new=messages - read, old=read) for account, messages, read in rows}
 
 
 async def usernames(session: AsyncSession, account_id: str) -> list[str]:

@@ -15,6 +15,7 @@ from store.models.notifications import (
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import Chore, PartReport, Revision
 from store.models.rusurepo import Prompt, RusurepoRule, RusurepoSetting
+from store.models.transcripts import Transcript, TranscriptState
 
 __all__ = [
     "Account",
@@ -44,6 +45,8 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Token",
+    "Transcript",
+    "TranscriptState",
     "UTCDateTime",
     "VoiceMessage",
     "new_id",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from store.models.base import Base, enum_column, new_id, now
 from store.models.calls import CallerKind
 from store.models.numbers import PhoneNumber
+from store.models.transcripts import Transcript
 
 
 class EndedBy(StrEnum):
@@ -74,3 +75,4 @@ class VoiceMessage(Base):
     """When a person last changed it; its own making counts as the first time."""
 
     number: Mapped[PhoneNumber] = relationship(viewonly=True, lazy="raise_on_sql")
+    transcript: Mapped[Transcript | None] = relationship(viewonly=True, lazy="raise_on_sql")

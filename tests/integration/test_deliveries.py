@@ -32,6 +32,7 @@ from store.database import Database
 from store.deliveries import DELIVER, REPORT_MESSAGE, resend, send_soon, to_service
 from store.jobs import LeaseLost, TakenJob, enqueue, hasten, take
 from store.media import Media
+from store.message_reports import NO_SPEECH, NO_TEXT, NO_TEXT_YET, UNSURE
 from store.messages import delete_message
 from store.models import (
     Delivery,
@@ -42,6 +43,8 @@ from store.models import (
     JournalEntry,
     NotificationRule,
     NotificationService,
+    Transcript,
+    TranscriptState,
     VoiceMessage,
     now,
 )
@@ -262,6 +265,30 @@ async def test_everybody_is_told_once(office: Office) -> None:
         events = await session.scalars(select(JournalEntry.event).where(JournalEntry.call_id == call_id))
         assert sorted(events)[-4:] == ["notified", "notified", "notified", "reported"]
     assert [job.subject_id for job in await office.jobs(TEXT_DEVICES)] == [message_id]
+
+
+@pytest.mark.parametrize(
+    ("columns", "body"),
+    [
+        ({"state": TranscriptState.DONE, "text": "折り返しを", "confidence": 0.9}, "折り返しを"),
+        ({"state": TranscriptState.DONE, "text": "はい", "confidence": 0.2}, f"はい\n{UNSURE}"),
+        (
+            {"state": TranscriptState.DONE, "text": "はい", "confidence": 0.2, "corrected_text": "いいえ"},
+            "いいえ",
+        ),
+        ({"state": TranscriptState.EMPTY}, NO_SPEECH),
+        ({"state": TranscriptState.FAILED}, NO_TEXT),
+        ({"state": TranscriptState.WAITING}, NO_TEXT_YET),
+    ],
+)
+async def test_what_was_said_is_told(office: Office, columns: dict[str, Any], body: str) -> None:
+    await office.add("C01")
+    message_id = await office.message()
+    async with office.database.session() as session:
+        session.add(Transcript(message_id=message_id, **columns))
+    await report_message(office.parts, await office.take_one(REPORT_MESSAGE))
+    await deliver(office.parts, await office.take_one(DELIVER))
+    assert office.room("C01").taken[0][1].body == body
 
 
 async def test_without_a_notification_rule_only_devices_are_told(office: Office) -> None:

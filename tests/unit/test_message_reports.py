@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pbx.signals import LONGEST_TEXT_BYTES, sender_of
 from store.message_reports import (
     NO_SPEECH,
+    NO_TEXT,
     NO_TEXT_YET,
     UNSURE,
     Heard,
@@ -53,6 +54,7 @@ def test_without_portal_there_is_no_link() -> None:
     ("heard", "body"),
     [
         (Heard(), NO_TEXT_YET),
+        (Heard(failed=True), NO_TEXT),
         (Heard(""), NO_SPEECH),
         (Heard(" \n"), NO_SPEECH),
         (Heard("はい", 0.59), f"はい\n{UNSURE}"),

@@ -213,7 +213,7 @@ def test_every_variable_stands_in_the_documentation() -> None:
 
 
 def test_nothing_else_reads_the_environment() -> None:
-    packages = ("pbx", "store", "portal_api", "launch")
+    packages = ("pbx", "store", "transcribe", "portal_api", "launch")
     asks = re.compile(r"DENWABAN_\w+.*environ|environ.*DENWABAN_\w+|getenv")
     found = [
         str(path.relative_to(ROOT))
