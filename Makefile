@@ -5,7 +5,7 @@ VENV := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check demo bench operator-token lock format clean python-run python-test asterisk test-tools
+.PHONY: help setup setup-test run test check demo bench model operator-token lock format clean python-run python-test asterisk test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: python-test ## format, lint and types
 
 demo: setup asterisk test-tools ## place a real call that leaves a spoken message, and show it
 	@exec $(VENV) -m scripts.demo
+
+model: python-run ## fetch a model for the text of messages (48 MB; WHICH=large for the large one)
+	@exec $(VENV) -m transcribe.models fetch $(or $(WHICH),small)
 
 operator-token: setup ## make an operator's API token and print it
 	@exec $(VENV) -m launch.operator_token

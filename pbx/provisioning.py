@@ -47,6 +47,7 @@ def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) 
     values = {
         names.KEY_USE: number.use.value,
         names.KEY_RUSUREPO: "on" if rule else "off",
+        names.KEY_RULE: rule.id if rule else "",
         names.KEY_START_PROMPT: str(sound(rule.start_prompt)) if rule else "",
         names.KEY_END_PROMPT: str(sound(rule.end_prompt)) if rule else "",
         names.KEY_DEVICES: ring,
@@ -115,7 +116,7 @@ class Provisioner:
             except SealBroken:
                 log.error("a device's password cannot be read", extra={"action": "seal_broken"})
                 continue
-            objects = device_objects(self._settings, device.username, password)
+            objects = device_objects(self._settings, device.username, password, device.account_id)
             mark = self._fingerprint(objects)
             if told.get(device.username) != mark:
                 for kind, fields in objects:

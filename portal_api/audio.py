@@ -1,20 +1,24 @@
-"""Sending a WAV file: whole or one range of it, with a strong entity tag."""
+"""Sending sound: whole or one range of it, with a strong entity tag."""
 
 import asyncio
-import os
+import hashlib
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 from urllib.parse import quote
 
 from aiohttp import web
 from pydantic import Field
 
+from portal_api.mp3 import make_mp3
 from portal_api.problems import Problem
 from portal_api.schemas import Query
 
 CHUNK = 256 * 1024
+SoundFormat = Literal["wav", "mp3"]
+MEDIA_TYPES: dict[SoundFormat, str] = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 ONE_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII | re.IGNORECASE)
 SEVERAL_RANGES = re.compile(r"bytes=\s*[\d,\s-]*,[\d,\s-]*", re.ASCII | re.IGNORECASE)
 DIGITS_OF_ANY_FILE = 18
@@ -22,6 +26,12 @@ DIGITS_OF_ANY_FILE = 18
 
 class AudioQuery(Query):
     download: bool = Field(default=False, description="1: ファイルとして保存する名前を付ける")
+
+
+class SoundQuery(AudioQuery):
+    """For sound that is to be had as MP3 too."""
+
+    format: SoundFormat = Field(default="wav", description="音声の形式")
 
 
 class Unsatisfiable(Exception):
@@ -79,25 +89,47 @@ async def send_wav(
     takes as long as it likes.
     """
     tag = f'"{sha256}"'
-    headers = {"ETag": tag, "Accept-Ranges": "bytes"}
-    if _knows(request.headers.get("If-None-Match"), tag):
-        return web.Response(status=304, headers=headers)
+    if _knows(request, tag):
+        return _unchanged(tag)
     try:
         file = await asyncio.to_thread(path.open, "rb")
     except FileNotFoundError:
         raise Problem("audio_missing") from None
-    try:
-        size = os.fstat(file.fileno()).st_size
-        span = _wanted(request, tag, size)
-        headers["Content-Disposition"] = _disposition(file_name)
-        return await _send(request, file, headers, span, size)
-    finally:
-        file.close()
+    with file:
+        return await _send(request, file, "wav", tag, file_name)
 
 
-def _knows(if_none_match: str | None, tag: str) -> bool:
-    offered = [part.strip().removeprefix("W/") for part in (if_none_match or "").split(",")]
-    return "*" in offered or tag in offered
+async def send_mp3(
+    request: web.Request, wav: Path, turns: asyncio.Semaphore, file_name: str | None = None
+) -> web.StreamResponse:
+    """The same as MP3, made anew of `wav`: the same bytes every time, so that ranges fit together.
+
+    Raises Problem `audio_missing`, or `conversion_unavailable` where no MP3 can be made.
+    """
+    if not await asyncio.to_thread(wav.is_file):
+        raise Problem("audio_missing")
+    mp3 = await make_mp3(wav, turns)
+    tag = f'"{hashlib.sha256(mp3).hexdigest()}"'
+    if _knows(request, tag):
+        return _unchanged(tag)
+    return await _send(request, io.BytesIO(mp3), "mp3", tag, file_name)
+
+
+def disposition(file_name: str | None, ascii_name: str) -> str:
+    """The Content-Disposition of a download named `file_name`; None: to be shown in place."""
+    if file_name is None:
+        return "inline"
+    return f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(file_name, safe='')}"
+
+
+def _knows(request: web.Request, tag: str) -> bool:
+    offered = request.headers.get("If-None-Match", "").split(",")
+    known = [part.strip().removeprefix("W/") for part in offered]
+    return "*" in known or tag in known
+
+
+def _unchanged(tag: str) -> web.Response:
+    return web.Response(status=304, headers={"ETag": tag, "Accept-Ranges": "bytes"})
 
 
 def _wanted(request: web.Request, tag: str, size: int) -> Span | None:
@@ -111,20 +143,18 @@ def _wanted(request: web.Request, tag: str, size: int) -> Span | None:
         raise Problem("range_not_satisfiable", detail, headers={"Content-Range": f"bytes */{size}"}) from None
 
 
-def _disposition(file_name: str | None) -> str:
-    if file_name is None:
-        return "inline"
-    return f"attachment; filename=\"audio.wav\"; filename*=UTF-8''{quote(file_name, safe='')}"
-
-
 async def _send(
-    request: web.Request, file: BinaryIO, headers: dict[str, str], span: Span | None, size: int
+    request: web.Request, file: BinaryIO, sound: SoundFormat, tag: str, file_name: str | None
 ) -> web.StreamResponse:
-    response = web.StreamResponse(status=206 if span else 200, headers=headers)
-    response.content_type = "audio/wav"
+    size = file.seek(0, io.SEEK_END)
+    span = _wanted(request, tag, size)
+    left = span.length if span else size
+    response = web.StreamResponse(status=206 if span else 200)
+    response.headers.update({"ETag": tag, "Accept-Ranges": "bytes"})
+    response.headers["Content-Disposition"] = disposition(file_name, f"audio.{sound}")
+    response.content_type = MEDIA_TYPES[sound]
     if span:
         response.headers["Content-Range"] = f"bytes {span.first}-{span.last}/{size}"
-    left = span.length if span else size
     response.content_length = left
     await response.prepare(request)
     if request.method == "HEAD":

@@ -19,6 +19,9 @@ resource = Resource("稼働状況", prefix="")
 
 DATABASE_TIMEOUT_S = 1.0
 LEAST_FREE_BYTES = 200 * 1000 * 1000
+LOW_BYTES = 1000 * 1000 * 1000
+"""From here on it is still ready, and says that it will not be for long."""
+
 STALE = timedelta(seconds=6)
 FORGOTTEN = timedelta(days=1)
 """A node silent for so long was taken out of service: it no longer counts."""
@@ -91,4 +94,5 @@ def _media_state(folder: Path) -> PartState:
         return PartState(part="media", ready=False, reason=f"not writable: {refused.strerror}")
     if free < LEAST_FREE_BYTES:
         return PartState(part="media", ready=False, reason=f"only {free // 1_000_000} MB of disk left")
-    return PartState(part="media", ready=True, reason="")
+    warning = f"only {free // 1_000_000} MB of disk left" if free < LOW_BYTES else ""
+    return PartState(part="media", ready=True, reason=warning)

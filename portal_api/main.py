@@ -1,7 +1,10 @@
 """Wiring and running the API."""
 
+import asyncio
+import contextlib
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
@@ -10,12 +13,25 @@ from aiohttp import web
 
 from portal_api import docs_page, health, middleware
 from portal_api.openapi import document
-from portal_api.resources import accounts, calls, devices, messages, numbers, prompts, rules, tokens
+from portal_api.resources import (
+    accounts,
+    calls,
+    deliveries,
+    devices,
+    messages,
+    notification_rules,
+    numbers,
+    prompts,
+    rules,
+    tokens,
+    transcripts,
+)
 from portal_api.routing import PARTS, Parts, Route, bound
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
-from store.database import open_database
+from store.database import Database, open_database
 from store.media import Media
+from store.retention import keep_house
 
 LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
@@ -28,6 +44,9 @@ RESOURCES = [
     prompts.resource,
     devices.resource,
     messages.resource,
+    notification_rules.resource,
+    deliveries.resource,
+    transcripts.resource,
     calls.resource,
     accounts.resource,
     tokens.resource,
@@ -68,6 +87,14 @@ def _add_document(app: web.Application) -> None:
     app.router.add_get("/docs", docs)
 
 
+async def _keeping_house(database: Database, media: Media) -> AsyncIterator[None]:
+    chores = asyncio.create_task(keep_house(database, media), name="keep house")
+    yield
+    chores.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await chores
+
+
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; then take no more requests and finish those begun."""
     try:
@@ -76,7 +103,11 @@ def main() -> None:
         sys.exit(str(refused))
     log_to(settings.var / "log", "api", settings.log_level)
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
-    app = build_app(Parts(database, Media(settings.media), settings.node, settings.secret_key))
+    media = Media(settings.media)
+    app = build_app(
+        Parts(database, media, settings.node, settings.secret_key, notifications=settings.notifications)
+    )
+    app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))
 
     async def close(_app: web.Application) -> None:
         await database.close()

@@ -99,17 +99,19 @@ def _parameters(route: Route) -> list[Json]:
 def _responses(route: Route, names: Names) -> Json:
     responses: Json = {"default": _problem(names)}
     if route.produces:
-        binary = {"description": "音声", "content": {route.produces: {}}}
+        content: Json = {media_type: {} for media_type in route.produces}
+        if route.method != "GET":
+            return {"200": {"description": "ファイル", "content": content}, **responses}
         return {
-            "200": binary,
-            "206": binary | {"description": "音声の一部"},
+            "200": {"description": "音声", "content": content},
+            "206": {"description": "音声の一部", "content": content},
             "304": {"description": "変わっていない"},
             **responses,
         }
     if not route.answer:
         return {str(route.status): {"description": "完了"}, **responses}
-    content = {"application/json": {"schema": names[route.answer, "serialization"]}}
-    return {str(route.status): {"description": "成功", "content": content}, **responses}
+    as_json = {"application/json": {"schema": names[route.answer, "serialization"]}}
+    return {str(route.status): {"description": "成功", "content": as_json}, **responses}
 
 
 def _problem(names: Names) -> Json:

@@ -26,11 +26,14 @@ TITLES: dict[str, tuple[int, str]] = {
     "name_taken": (409, "同じ名前が既に使われています"),
     "username_taken": (409, "このユーザー名は既に使われています"),
     "number_taken": (409, "この電話番号は既に登録されています"),
+    "too_many_services": (409, "通知サービスはこれ以上追加できません"),
+    "not_failed": (409, "再送できるのは送信に失敗した通知だけです"),
     "body_too_large": (413, "リクエストが大きすぎます"),
     "unsupported_media_type": (415, "Content-Typeはapplication/jsonにしてください"),
     "range_not_satisfiable": (416, "指定された範囲は返せません"),
     "invalid_body": (422, "入力内容に誤りがあります"),
     "internal_error": (500, "サーバーで問題が発生しました"),
+    "conversion_unavailable": (503, "音声を変換できません"),
     "database_unavailable": (503, "データベースが一時的に使えません"),
 }
 DETAILS = {
@@ -41,6 +44,7 @@ DETAILS = {
     "not_found": "指定されたものは存在しないか、このアカウントのものではありません。",
     "body_too_large": "リクエストの本文は1 MiBまでです。",
     "internal_error": "時間をおいて再度お試しください。続く場合はrequest_idを添えてお問い合わせください。",
+    "conversion_unavailable": "WAV形式では取得できます。MP3は時間をおいて再度お試しください。",
     "database_unavailable": "しばらく待ってから再度お試しください。",
 }
 FIELD_DETAILS = {
@@ -61,6 +65,7 @@ FIELD_DETAILS = {
     "too_long": "{max_length}件以内で指定してください。",
     "greater_than_equal": "{ge}以上で指定してください。",
     "less_than_equal": "{le}以下で指定してください。",
+    "literal_error": "{expected} のいずれかで指定してください。",
     "enum": "{expected} のいずれかで指定してください。",
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from portal_api.problems import Problem, field_error, problem_of_validation
+from settings import NotificationSettings
 from store.accounts import get_account
 from store.database import Database
 from store.media import Media
@@ -27,6 +28,7 @@ from store.tokens import Identity
 
 API = "/api/v1"
 BODY_TIMEOUT_S = 30.0
+CONVERSIONS_AT_ONCE = 2
 ID = re.compile(r"[!-~]{1,64}")
 PATH_NAME = re.compile(r"\{(\w+)\}")
 
@@ -43,6 +45,8 @@ class Parts:
     node: str
     secret_key: str
     database_timeout_s: float = 5.0
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)
+    conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -75,7 +79,7 @@ class Ask:
 class Route:
     """One operation, and all that the document tells of it.
 
-    `produces` is the media type, and `answers` the model, of a handler that makes its own response.
+    `produces` are the media types, and `answers` the model, of a handler that makes its own response.
     """
 
     method: str
@@ -85,7 +89,7 @@ class Route:
     tag: str
     status: int
     operator_only: bool
-    produces: str | None
+    produces: tuple[str, ...]
     answers: type[BaseModel] | None
     hints: dict[str, Any]
 
@@ -145,7 +149,7 @@ class Resource:
         summary: str,
         status: int = 200,
         operator_only: bool = False,
-        produces: str | None = None,
+        produces: str | tuple[str, ...] = (),
         answers: type[BaseModel] | None = None,
     ) -> Callable[[H], H]:
         def declare(handler: H) -> H:
@@ -161,7 +165,7 @@ class Resource:
                 tag=self.tag,
                 status=status,
                 operator_only=operator_only,
-                produces=produces,
+                produces=(produces,) if isinstance(produces, str) else produces,
                 answers=answers,
                 hints=hints,
             )

@@ -43,8 +43,16 @@ def _rfc_3339(text: Any) -> Any:
     return text
 
 
-def _plain_text(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Refuse control characters and what is no character."""
     if any(unicodedata.category(sign) in NOT_TEXT for sign in text):
+        raise PydanticCustomError("text", "制御文字など、使えない文字が含まれています。")
+    return text
+
+
+def _lines(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if any(sign not in "\n\t" and unicodedata.category(sign) in NOT_TEXT for sign in text):
         raise PydanticCustomError("text", "制御文字など、使えない文字が含まれています。")
     return text
 
@@ -69,9 +77,12 @@ TimeGiven = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:00:00+09:00"]}),
 ]
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_plain_text)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(plain_text)
 ]
-Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(_plain_text)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(plain_text)]
+Lines = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_lines)]
+"""Free text of several lines."""
+
 IdGiven = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]
 NumberGiven = Annotated[str, StringConstraints(max_length=64), AfterValidator(_phone_number)]
 """A phone number in any usual Japanese spelling; E.164 once read."""

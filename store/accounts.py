@@ -1,6 +1,6 @@
 """Accounts: the customers of the switch."""
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.errors import NotFound, Unusable
@@ -21,6 +21,12 @@ async def get_account(session: AsyncSession, account_id: str) -> Account:
     if account is None:
         raise NotFound(account_id)
     return account
+
+
+async def set_message_retention(session: AsyncSession, account_id: str, days: int | None) -> None:
+    """Keep the account's messages for `days`; None: until somebody deletes them."""
+    changed = update(Account).where(Account.id == account_id).values(message_retention_days=days)
+    await session.execute(changed)
 
 
 async def refuse_unknown(session: AsyncSession, account_id: str) -> None:

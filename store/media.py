@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from uuid import uuid4
 
@@ -66,12 +66,17 @@ class Media:
         """Write `content` as `name`."""
         self._publish(name, lambda draft: draft.write_bytes(content))
 
-    def remove(self, name: str) -> None:
-        """Remove `name` for good. A name that is not there is fine."""
-        path = self.path(name)
-        if path.exists():
+    def remove(self, *names: str) -> None:
+        """Remove `names` for good. A name that is not there is fine."""
+        paths = [path for path in map(self.path, names) if path.exists()]
+        for path in paths:
             path.unlink(missing_ok=True)
-            _sync(path.parent)
+        for folder in {path.parent for path in paths}:
+            _sync(folder)
+
+    def missing(self, names: Iterable[str]) -> set[str]:
+        """Those of `names` that are not there."""
+        return {name for name in names if not self.path(name).is_file()}
 
     def _publish(self, name: str, write: Callable[[Path], object]) -> None:
         path = self.path(name)

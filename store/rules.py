@@ -1,12 +1,23 @@
 """留守レポ's rules."""
 
+from typing import TypedDict, Unpack
+
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import revisions
 from store.errors import Conflict, InUse, NotFound, Unusable, Use
-from store.models import PhoneNumber, Prompt, RusurepoRule, RusurepoSetting
+from store.models import NotificationRule, PhoneNumber, Prompt, RusurepoRule, RusurepoSetting
 from store.pages import Page, PageRequest, read_page
+
+
+class RuleFields(TypedDict, total=False):
+    """What of a rule may be changed."""
+
+    name: str
+    start_prompt_id: str
+    end_prompt_id: str
+    notification_rule_id: str | None
 
 
 async def list_rules(
@@ -35,6 +46,7 @@ async def create_rule(
     name: str,
     start_prompt_id: str,
     end_prompt_id: str,
+    notification_rule_id: str | None = None,
 ) -> RusurepoRule:
     """Make a rule of a number, from prompts of that number.
 
@@ -50,6 +62,7 @@ async def create_rule(
         name=name,
         start_prompt_id=start_prompt_id,
         end_prompt_id=end_prompt_id,
+        notification_rule_id=notification_rule_id,
     )
     await _refuse_unusable(session, rule)
     session.add(rule)
@@ -58,20 +71,14 @@ async def create_rule(
 
 
 async def change_rule(
-    session: AsyncSession,
-    account_id: str,
-    rule_id: str,
-    name: str | None = None,
-    start_prompt_id: str | None = None,
-    end_prompt_id: str | None = None,
+    session: AsyncSession, account_id: str, rule_id: str, **changes: Unpack[RuleFields]
 ) -> RusurepoRule:
-    """Set what is given and leave what is None. Raises NotFound, and as `create_rule`."""
+    """Set what is given and leave the rest. Raises NotFound, and as `create_rule`."""
     await revisions.bump(session)
     rule = await get_rule(session, account_id, rule_id)
     with session.no_autoflush:
-        rule.name = name or rule.name
-        rule.start_prompt_id = start_prompt_id or rule.start_prompt_id
-        rule.end_prompt_id = end_prompt_id or rule.end_prompt_id
+        for field, value in changes.items():
+            setattr(rule, field, value)
         await _refuse_unusable(session, rule)
     await session.flush()
     return rule
@@ -96,6 +103,10 @@ async def _refuse_unusable(session: AsyncSession, rule: RusurepoRule) -> None:
         prompt = await session.get(Prompt, getattr(rule, field))
         if prompt is None or prompt.number_id != rule.number_id:
             raise Unusable(field, "not_found")
+    if rule.notification_rule_id is not None:
+        told = await session.get(NotificationRule, rule.notification_rule_id)
+        if told is None or told.account_id != rule.account_id:
+            raise Unusable("notification_rule_id", "not_found")
     others = select(RusurepoRule.id).where(
         RusurepoRule.number_id == rule.number_id, RusurepoRule.name == rule.name, RusurepoRule.id != rule.id
     )

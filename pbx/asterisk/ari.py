@@ -403,6 +403,12 @@ class AriSession:
             if problem := unless_gone(refused.status, str(refused)):
                 raise problem from None
 
+    async def send_message(self, username: str, contact: str, sender: str, body: str) -> None:
+        """Send a SIP MESSAGE to one contact of a device; that it was taken there is not known."""
+        to = f"pjsip:{username}/{contact}"
+        # In the body, since Asterisk takes no longer line than 4,096 bytes.
+        await self._ask_http("PUT", "/endpoints/sendMessage", json={"to": to, "from": sender, "body": body})
+
 
 def _cork(wire: WSTransport, shut: bool) -> None:
     with suppress(OSError, AttributeError):

@@ -9,15 +9,23 @@ CONTEXT_AWAY = "control-plane-away"
 """Does the whole job without the control plane."""
 CONTEXT_RING = "ring"
 CONTEXT_TAKE_MESSAGE = "take-message"
+CONTEXT_LAMP = "lamp"
+"""Sets the counts of a mailbox; also the context that mailboxes are in."""
+
+LAMP_MAILBOX = "LAMP_MAILBOX"
+LAMP_NEW = "LAMP_NEW"
+LAMP_OLD = "LAMP_OLD"
+LAMP_VARIABLES = (LAMP_MAILBOX, LAMP_NEW, LAMP_OLD)
 
 NUMBER_FAMILY = "number"
 """Asterisk-database family holding a number's settings, `number/<E.164>/<key>`."""
 KEY_USE = "use"
 KEY_RUSUREPO = "rusurepo"
+KEY_RULE = "rule"
 KEY_START_PROMPT = "start_prompt"
 KEY_END_PROMPT = "end_prompt"
 KEY_DEVICES = "devices"
-NUMBER_KEYS = (KEY_USE, KEY_RUSUREPO, KEY_START_PROMPT, KEY_END_PROMPT, KEY_DEVICES)
+NUMBER_KEYS = (KEY_USE, KEY_RUSUREPO, KEY_RULE, KEY_START_PROMPT, KEY_END_PROMPT, KEY_DEVICES)
 
 TOLD_FAMILY = "told"
 KEY_REVISION = "revision"
@@ -57,6 +65,7 @@ SLIP_KEYS = (
     "recording_at",
     "record",
     "dial",
+    "rule",
     "ended_at",
     "source",
 )

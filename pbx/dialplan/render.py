@@ -116,7 +116,7 @@ secret = {settings.ami_password}
 deny = 0.0.0.0/0.0.0.0
 permit = 127.0.0.1/255.255.255.255
 read = none
-write = system,reporting,command
+write = system,reporting,command,originate
 writetimeout = 1000
 """
 
@@ -226,10 +226,12 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
-def device_objects(settings: Settings, username: str, password: str) -> list[tuple[str, dict[str, str]]]:
+def device_objects(
+    settings: Settings, username: str, password: str, mailbox: str
+) -> list[tuple[str, dict[str, str]]]:
     """A device as Asterisk's dynamic objects, in the order they must be made: (type, fields).
 
-    The endpoint comes last, since it refers to the others.
+    The endpoint comes last, since it refers to the others. It is told of `mailbox` without asking.
     """
     auth = {"auth_type": "userpass", "username": username, "password": password}
     aor = {
@@ -244,6 +246,7 @@ def device_objects(settings: Settings, username: str, password: str) -> list[tup
         "allow": "!all,ulaw,alaw",
         "auth": username,
         "aors": username,
+        "mailboxes": f"{mailbox}@{names.CONTEXT_LAMP}",
         **_media(settings),
     }
     return [("auth", auth), ("aor", aor), ("endpoint", endpoint)]

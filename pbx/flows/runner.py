@@ -241,6 +241,7 @@ class Runner:
             ended_by=recording.ended_by,
             source=MessageSource.CONTROL_PLANE,
             files=recording.files,
+            rule_id=arrival.rule.id if arrival.rule else None,
         )
         try:
             return await self._parts.keeping.keep(taken, call.over)

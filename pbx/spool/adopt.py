@@ -25,11 +25,12 @@ from pbx.spool.sound import HEADER_BYTES, NotARecording, read_wav
 from store.arrivals import look_up
 from store.database import Database
 from store.journal import CallJournal
-from store.models import Call, EndedBy, JournalEntry, MessageOutcome, MessageSource, now
+from store.models import Call, EndedBy, JournalEntry, MessageOutcome, MessageSource, RusurepoSetting, now
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 2.0
+LONGEST_ID = 32
 SETTLE_S = 0.2
 """After the dialplan hands in a slip its channel lives on for a moment."""
 
@@ -151,6 +152,7 @@ class Adoption:
             call = await session.get(Call, call_id)
             if call is None or call.account_id is None or call.number_id is None:
                 return None
+            setting = await session.get(RusurepoSetting, call.number_id)
             recorded = (
                 await session.scalars(
                     select(JournalEntry).where(
@@ -169,6 +171,7 @@ class Adoption:
             ended_by=said or await _infer(files, slip),
             source=_source(slip),
             files=files,
+            rule_id=_rule_of(slip) or (setting.rule_id if setting else None),
         )
         return _Known(taken, call.ended_at, call.message_outcome)
 
@@ -190,6 +193,7 @@ class Adoption:
             ended_by=slip.ended_by or await _infer(files, slip),
             source=_source(slip),
             files=files,
+            rule_id=_rule_of(slip) or (arrival.rule.id if arrival.rule else None),
         )
         self._journal.open_call(
             id=call_id,
@@ -203,6 +207,11 @@ class Adoption:
         )
         self._journal.note(call_id, "arrived", source=taken.source.value, at=taken.started_at.isoformat())
         return _Known(taken)
+
+
+def _rule_of(slip: Slip | None) -> str | None:
+    """The rule that took the call, where the slip says so."""
+    return slip.rule[:LONGEST_ID] if slip and slip.rule else None
 
 
 def _call_of(stem: str) -> str:

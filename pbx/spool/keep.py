@@ -39,6 +39,8 @@ class Taken:
     ended_by: EndedBy
     source: MessageSource
     files: tuple[Path, ...]
+    rule_id: str | None = None
+    """The 留守レポ rule that took the call."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Keeping:
                 "account_id": taken.account_id,
                 "number_id": taken.number_id,
                 "call_id": taken.call_id,
+                "rule_id": taken.rule_id,
                 "caller": taken.caller,
                 "caller_kind": taken.caller_kind,
                 "started_at": taken.started_at,

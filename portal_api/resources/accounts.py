@@ -1,8 +1,8 @@
-"""`/accounts`: the customers, for the operator."""
+"""`/accounts`: the customers, for the operator. `/account`: the settings of one, for its administrators."""
 
 from typing import Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from portal_api.routing import Ask, Resource
 from portal_api.schemas import Body, Name, PageOf, PageQuery, Timestamp
@@ -16,10 +16,18 @@ class Account(BaseModel):
     id: str
     name: str
     created_at: Timestamp
+    message_retention_days: int | None = Field(
+        description="メッセージを残す日数。過ぎると音声ごと自動で削除する。nullは削除するまで残す"
+    )
 
     @classmethod
     def of(cls, account: AccountRow) -> Self:
-        return cls(id=account.id, name=account.name, created_at=account.created_at)
+        return cls(
+            id=account.id,
+            name=account.name,
+            created_at=account.created_at,
+            message_retention_days=account.message_retention_days,
+        )
 
 
 class Accounts(PageOf[Account]):
@@ -28,6 +36,17 @@ class Accounts(PageOf[Account]):
 
 class NewAccount(Body):
     name: Name
+
+
+class AccountChange(Body):
+    """指定した項目だけを変える"""
+
+    message_retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=3650,
+        description="短くすると、過ぎたメッセージは10分ほどのうちに削除される。元には戻せない",
+    )
 
 
 @resource.get("/accounts", "アカウントの一覧", operator_only=True)
@@ -41,3 +60,17 @@ async def list_accounts(ask: Ask, query: PageQuery) -> Accounts:
 async def create_account(ask: Ask, body: NewAccount) -> Account:
     async with ask.session() as session:
         return Account.of(await accounts.create_account(session, body.name))
+
+
+@resource.get("/account", "アカウントの設定")
+async def get_account(ask: Ask, account_id: str) -> Account:
+    async with ask.session() as session:
+        return Account.of(await accounts.get_account(session, account_id))
+
+
+@resource.patch("/account", "アカウントの設定を変える")
+async def change_account(ask: Ask, account_id: str, body: AccountChange) -> Account:
+    async with ask.session() as session:
+        if "message_retention_days" in body.model_fields_set:
+            await accounts.set_message_retention(session, account_id, body.message_retention_days)
+        return Account.of(await accounts.get_account(session, account_id))

@@ -18,6 +18,7 @@ class Rule(BaseModel):
     name: str
     start_prompt_id: str = Field(description="応答して最初に流す音声")
     end_prompt_id: str = Field(description="録音の後に流す音声")
+    notification_rule_id: str | None = Field(description="通知ルール。nullならアプリ通知のみ")
     created_at: Timestamp
 
     @classmethod
@@ -28,6 +29,7 @@ class Rule(BaseModel):
             name=rule.name,
             start_prompt_id=rule.start_prompt_id,
             end_prompt_id=rule.end_prompt_id,
+            notification_rule_id=rule.notification_rule_id,
             created_at=rule.created_at,
         )
 
@@ -43,6 +45,7 @@ class NewRule(Body):
     name: Name
     start_prompt_id: IdGiven
     end_prompt_id: IdGiven
+    notification_rule_id: IdGiven | None = None
 
 
 class RuleChange(Body):
@@ -52,6 +55,7 @@ class RuleChange(Body):
     name: Name = Field(default_factory=str)
     start_prompt_id: IdGiven = Field(default_factory=str)
     end_prompt_id: IdGiven = Field(default_factory=str)
+    notification_rule_id: IdGiven | None = Field(default=None, description="nullでアプリ通知のみにする")
 
 
 class RuleQuery(PageQuery):

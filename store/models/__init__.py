@@ -4,16 +4,28 @@ from store.models.accounts import Account, Role, Token
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.jobs import Job, JobState
-from store.models.messages import EndedBy, MessageSource, VoiceMessage
+from store.models.messages import EndedBy, MessageSource, MessageStatus, VoiceMessage
+from store.models.notifications import (
+    Delivery,
+    DeliveryPurpose,
+    DeliveryState,
+    NotificationRule,
+    NotificationService,
+)
 from store.models.numbers import Device, NumberUse, PhoneNumber
-from store.models.parts import PartReport, Revision
+from store.models.parts import Chore, PartReport, Revision
 from store.models.rusurepo import Prompt, RusurepoRule, RusurepoSetting
+from store.models.transcripts import Transcript, TranscriptState
 
 __all__ = [
     "Account",
     "Base",
     "Call",
     "CallerKind",
+    "Chore",
+    "Delivery",
+    "DeliveryPurpose",
+    "DeliveryState",
     "Device",
     "EndedBy",
     "Job",
@@ -21,6 +33,9 @@ __all__ = [
     "JournalEntry",
     "MessageOutcome",
     "MessageSource",
+    "MessageStatus",
+    "NotificationRule",
+    "NotificationService",
     "NumberUse",
     "PartReport",
     "PhoneNumber",
@@ -30,6 +45,8 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Token",
+    "Transcript",
+    "TranscriptState",
     "UTCDateTime",
     "VoiceMessage",
     "new_id",

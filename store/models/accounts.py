@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models.base import Base, enum_column, new_id, now
 
+USUAL_RETENTION_DAYS = 30
+
 
 class Role(StrEnum):
     OPERATOR = "operator"
@@ -19,6 +21,10 @@ class Account(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(default=now)
+    message_retention_days: Mapped[int | None] = mapped_column(
+        default=USUAL_RETENTION_DAYS, server_default=str(USUAL_RETENTION_DAYS)
+    )
+    """How long messages are kept; None: until somebody deletes them."""
 
 
 class Token(Base):

@@ -17,6 +17,14 @@ class Revision(Base):
     value: Mapped[int] = mapped_column(default=0)
 
 
+class Chore(Base):
+    """Something done now and then, by one process at a time; `due_at` says when next."""
+
+    __tablename__ = "chores"
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    due_at: Mapped[datetime]
+
+
 class PartReport(Base):
     """How a part of a node says it is doing; too old a report counts as down."""
 

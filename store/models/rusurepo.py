@@ -33,6 +33,7 @@ class RusurepoRule(Base):
     name: Mapped[str] = mapped_column(String(100))
     start_prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"))
     end_prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"))
+    notification_rule_id: Mapped[str | None] = mapped_column(ForeignKey("notification_rules.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

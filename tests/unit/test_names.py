@@ -39,7 +39,7 @@ def test_every_jump_lands() -> None:
 
 def test_variables() -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)(?:[:}]|$)", DIALPLAN))
-    assert used == set(names.GLOBALS) | CHANNEL_VARIABLES | OF_ASTERISK
+    assert used == set(names.GLOBALS) | set(names.LAMP_VARIABLES) | CHANNEL_VARIABLES | OF_ASTERISK
     assert set(re.findall(r"Set\(([A-Z_]+)=", DIALPLAN)) == CHANNEL_VARIABLES
 
 
@@ -80,7 +80,8 @@ def test_no_module_is_loaded_twice() -> None:
 NEEDED = {
     "Answer": None, "AGI": "res_agi", "ControlPlayback": "app_controlplayback", "Dial": "app_dial",
     "ExecIf": "app_exec", "Gosub": "app_stack", "GosubIf": "app_stack", "Goto": None, "GotoIf": None,
-    "Hangup": None, "Playback": "app_playback", "Record": "app_record", "Return": "app_stack", "Set": None,
+    "Hangup": None, "MinivmMWI": "app_minivm", "Playback": "app_playback", "Record": "app_record",
+    "Return": "app_stack", "Set": None,
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip

@@ -30,6 +30,7 @@ def test_a_number_with_rusurepo() -> None:
     assert told() == {
         "+81312345678/use": "voice",
         "+81312345678/rusurepo": "on",
+        "+81312345678/rule": "rule-1",
         "+81312345678/start_prompt": "/media/prompts/aaaa",
         "+81312345678/end_prompt": "/media/prompts/bbbb",
         "+81312345678/devices": "PJSIP/1001&PJSIP/1002",

@@ -44,6 +44,9 @@ DEFAULT = Settings(
     trunk_uri="sip:127.0.0.1:5080",
     trunk_accept=("127.0.0.0/8",),
     dialplan_extra=None,
+    vosk_model=Path("/srv/denwaban/var/models/current"),
+    vosk_models_url="https://models.example",
+    transcribe_processes=2,
     log_level="INFO",
     ari_password="ari-password-of-a-test",
     ami_password="ami-password-of-a-test",
@@ -74,6 +77,9 @@ def moved(extra: Path) -> Settings:
         trunk_uri="sip:trunk.example:5061;transport=tls",
         trunk_accept=("192.0.2.0/24", "198.51.100.7/32"),
         dialplan_extra=extra,
+        vosk_model=Path("/srv/denwaban/var/models/current"),
+        vosk_models_url="https://models.example",
+        transcribe_processes=2,
         log_level="DEBUG",
         ari_password="another-ari-password",
         ami_password="another-ami-password",
@@ -121,7 +127,7 @@ def test_what_asterisk_opens_for_us_is_on_loopback() -> None:
 
 
 def test_a_device_is_made_in_order_and_bound_to_its_own_password() -> None:
-    objects = device_objects(DEFAULT, "1001", "s3cret")
+    objects = device_objects(DEFAULT, "1001", "s3cret", "account")
     assert [kind for kind, _ in objects] == ["auth", "aor", "endpoint"]
     auth, _, endpoint = (fields for _, fields in objects)
     assert (auth["username"], auth["password"]) == ("1001", "s3cret")

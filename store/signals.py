@@ -1,0 +1,56 @@
+"""What a device shows of its numbers' messages: the message-waiting lamp (RFC 3842)."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from store.jobs import enqueue
+from store.models import Account, Device, PhoneNumber, VoiceMessage
+
+SIGNAL_DEVICES = "signal_devices"
+"""Kind of job: set the lamps of the devices of a number (the subject)."""
+
+TEXT_DEVICES = "text_devices"
+"""Kind of job: send the report of a message (the subject) to the devices of its number as SIP MESSAGE."""
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """How many messages wait, and how many were read already."""
+
+    new: int = 0
+    old: int = 0
+
+
+async def signal(session: AsyncSession, number_id: str) -> None:
+    """Have the lamps of the number's devices set anew, once this transaction is committed.
+
+    To be called wherever messages of a number come, go, are read or are marked unread again.
+    """
+    # Always a job of its own: one that waits already may have counted before we commit.
+    enqueue(session, SIGNAL_DEVICES, number_id)
+
+
+async def lamp_of_number(session: AsyncSession, number_id: str) -> tuple[str, Lamp] | None:
+    """The account whose devices ring for the number, and their lamp; None where the number is gone."""
+    account_id = await session.scalar(select(PhoneNumber.account_id).where(PhoneNumber.id == number_id))
+    return (account_id, (await lamps(session, account_id))[account_id]) if account_id else None
+
+
+async def lamps(session: AsyncSession, account_id: str | None = None) -> dict[str, Lamp]:
+    """Account -> its lamp; for one account, or for all, those without messages too."""
+    counted = (
+        select(Account.id, func.count(VoiceMessage.id), func.count(VoiceMessage.read_at))
+        .outerjoin(VoiceMessage, VoiceMessage.account_id == Account.id)
+        .group_by(Account.id)
+    )
+    if account_id is not None:
+        counted = counted.where(Account.id == account_id)
+    rows = await session.execute(counted)
+    return {account: Lamp(new=messages - read, old=read) for account, messages, read in rows}
+
+
+async def usernames(session: AsyncSession, account_id: str) -> list[str]:
+    """The devices that show the account's messages."""
+    return list(await session.scalars(select(Device.username).where(Device.account_id == account_id)))

@@ -1,0 +1,80 @@
+"""A mail server (aiosmtpd), with refusals at each of its steps to order."""
+
+import asyncio
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from typing import Any, Self
+
+from aiosmtpd.smtp import SMTP
+
+
+@dataclass(frozen=True)
+class Mailed:
+    """One mail: its envelope, and what was in it."""
+
+    sender: str
+    recipients: list[str]
+    raw: bytes
+    message: EmailMessage
+
+
+class MailDouble:
+    """`accepted` has each mail. `answers` has, for MAIL, RCPT or DATA, what to say next instead of 250."""
+
+    def __init__(self) -> None:
+        self.accepted: list[Mailed] = []
+        self.answers: dict[str, list[str]] = {"MAIL": [], "RCPT": [], "DATA": []}
+        self.silent_after_data = False
+        self._closing = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        assert self._server
+        return f"smtp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: SMTP(self, hostname="mail.example", loop=loop), "127.0.0.1", 0
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing.set()
+        assert self._server
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def handle_MAIL(
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if self.answers["MAIL"]:
+            return self.answers["MAIL"].pop(0)
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_RCPT(
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if self.answers["RCPT"]:
+            return self.answers["RCPT"].pop(0)
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if self.answers["DATA"]:
+            return self.answers["DATA"].pop(0)
+        raw = bytes(envelope.content)
+        if any(len(line) > 998 for line in raw.split(b"\r\n")) or not raw.isascii():
+            return "550 5.6.0 neither lines over 998 nor eight bits"
+        message = message_from_bytes(raw, policy=SMTP_POLICY)
+        assert isinstance(message, EmailMessage)
+        if message.defects or not message["Date"] or not message["Message-ID"]:
+            return "550 5.6.0 not a well-formed mail"
+        self.accepted.append(Mailed(envelope.mail_from, list(envelope.rcpt_tos), raw, message))
+        if self.silent_after_data:
+            await self._closing.wait()
+        return "250 OK queued"
