@@ -15,6 +15,7 @@ SEPARATORS = re.compile(r"[\s().\-/‐‑‒–—―−ー─~〜]")
 # The library allows Japanese numbers of any length. 020, 050, 060, 070, 080 and 090 have 11 digits with their
 # 0 (0200: 14), all others 10.
 JAPANESE = re.compile(r"\+81(?:200[0-9]{10}|[256789]0[0-9]{8}|(?![256789]0)[1-9][0-9]{8})")
+NATIONAL = re.compile(r"0[1-9][0-9]{8,9}")
 ANY_COUNTRY = re.compile(r"\+[1-9][0-9]{6,14}")
 INTERNATIONAL_PREFIXES = re.compile(r"^(?:00(?=81)|010|81(?=\d))")
 
@@ -32,6 +33,9 @@ def parse_e164(text: str) -> E164:
     if len(text) > LONGEST_SPELLING:
         raise NotAPhoneNumber("too long")
     digits = SEPARATORS.sub("", unicodedata.normalize("NFKC", text))
+    if NATIONAL.fullmatch(digits) and JAPANESE.fullmatch(japanese := f"+81{digits[1:]}"):
+        # Nearly every caller: what the library would say, at a tenth of its price.
+        return E164(japanese)
     international = INTERNATIONAL_PREFIXES.sub(lambda found: "+81" if found[0] == "81" else "+", digits)
     if not re.fullmatch(r"(?:\+|0)[0-9]+", international):
         raise NotAPhoneNumber("not a number with its area code or country code")

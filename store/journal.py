@@ -23,7 +23,7 @@ from store.signals import SIGNAL_DEVICES
 
 log = logging.getLogger(__name__)
 
-GATHER_S = 0.1
+GATHER_S = 0.2
 """How long notes are gathered before they are committed together."""
 
 RETRY_S = 0.5

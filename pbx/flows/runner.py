@@ -25,7 +25,7 @@ from pbx.flows.inbound import Outcome, inbound
 from pbx.flows.rusurepo import Greeting
 from pbx.routing.caller import identify_caller
 from pbx.routing.limits import MESSAGE_S
-from pbx.spool.keep import Taken, keep_recording
+from pbx.spool.keep import Keeping, Taken
 from pbx.spool.slip import Slip, format_slip
 from settings.logs import call_id as logged_call_id
 from store.arrivals import Arrival, Rule, look_up
@@ -55,6 +55,7 @@ class Parts:
     journal: CallJournal
     media: Media
     supervisor: Supervisor
+    keeping: Keeping
     spool: Path
     tone: Path
     node: str
@@ -243,9 +244,7 @@ class Runner:
             rule_id=arrival.rule.id if arrival.rule else None,
         )
         try:
-            return await keep_recording(
-                taken, self._parts.media, self._parts.journal, self._parts.supervisor, call.over
-            )
+            return await self._parts.keeping.keep(taken, call.over)
         except OSError as problem:
             log.error("the message waits in the spool: %s", problem, extra={"action": "media_away"})
             call.journal.note(call.id, "message_waits", reason=str(problem))

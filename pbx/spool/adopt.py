@@ -16,17 +16,15 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pbx.asterisk.supervisor import Supervisor
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.caller import identify_caller
 from pbx.routing.ended_by import infer_ended_by
-from pbx.spool.keep import Taken, keep_recording, tidy_spool
+from pbx.spool.keep import Keeping, Taken, tidy_spool
 from pbx.spool.slip import Slip, parse_slip
 from pbx.spool.sound import HEADER_BYTES, NotARecording, read_wav
 from store.arrivals import look_up
 from store.database import Database
 from store.journal import CallJournal
-from store.media import Media
 from store.models import Call, EndedBy, JournalEntry, MessageOutcome, MessageSource, RusurepoSetting, now
 
 log = logging.getLogger(__name__)
@@ -54,15 +52,14 @@ class Adoption:
         self,
         spool: Path,
         database: Database,
-        media: Media,
         journal: CallJournal,
-        supervisor: Supervisor,
+        keeping: Keeping,
         busy: Callable[[], set[str]],
         channels: Callable[[], Awaitable[set[str]]],
     ) -> None:
         """`busy`: ids of calls this process works on; `channels`: ids of all of Asterisk's channels."""
-        self._spool, self._database, self._media = spool, database, media
-        self._journal, self._supervisor = journal, supervisor
+        self._spool, self._database = spool, database
+        self._journal, self._keeping = journal, keeping
         self._busy, self._channels = busy, channels
         self._asked = asyncio.Event()
 
@@ -130,7 +127,7 @@ class Adoption:
             every = (*files, self._spool / f"{call_id}.slip")
             await asyncio.to_thread(tidy_spool, call_id, every, unreadable)
             return
-        kept = await keep_recording(known.taken, self._media, self._journal, self._supervisor)
+        kept = await self._keeping.keep(known.taken)
         # Noted once it is done: on a full disk it is tried every few seconds.
         self._journal.note(call_id, "adopted", source=known.taken.source.value)
         self._close(known, slip, "message" if kept else "no_message")

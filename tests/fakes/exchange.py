@@ -10,6 +10,7 @@ from typing import Any, cast
 from pbx.asterisk.call import Milestone
 from pbx.asterisk.supervisor import Supervisor
 from pbx.flows.runner import Parts, Runner
+from pbx.spool.keep import Keeping
 from store.arrivals import Arrival, Rule
 from store.database import Database
 from store.journal import CallJournal, _Deed
@@ -129,6 +130,7 @@ class Exchange:
                 journal=self.journal,
                 media=self.media,
                 supervisor=self.supervisor,
+                keeping=Keeping(self.media, self.journal, self.supervisor),
                 spool=self.caller.spool,
                 tone=Path("sounds/tone"),
                 node="test",

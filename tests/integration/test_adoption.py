@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from pbx.asterisk.supervisor import Supervisor
 from pbx.spool.adopt import Adoption
+from pbx.spool.keep import Keeping
 from pbx.spool.slip import Slip, format_slip
 from pbx.spool.sound import write_wav
 from store.database import Database
@@ -57,9 +58,8 @@ class Switch:
         self.adoption = Adoption(
             self.spool,
             self.database,
-            self.media,
             self.journal,
-            self.supervisor,
+            Keeping(self.media, self.journal, self.supervisor),
             lambda: self.busy,
             self._channels,
         )
