@@ -292,7 +292,7 @@ async def _give_up(
         row = await _row(session, delivery)
         row.state = DeliveryState.FAILED
         row.reason_code, row.reason = reason.code, reason.reason[:500]
-        if reason.breaks:
+        if reason.breaks and row.address is None:
             await _break(parts, session, row, reason, broken, until)
         told = {"kind": row.kind, "delivery_id": row.id, "code": reason.code}
         await _tell_journal(session, row, "notification_failed", **told)

@@ -20,7 +20,6 @@ from settings import Settings, SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
 from store.deliveries import DELIVER, REPORT_MESSAGE
-from store.jobs import release
 from store.media import Media
 from store.reports import report
 from store.worker import Worker
@@ -64,7 +63,7 @@ async def run(settings: Settings) -> None:
         handlers = {REPORT_MESSAGE: partial(report_message, parts), DELIVER: partial(deliver, parts)}
         worker = Worker(database, name, handlers, AT_ONCE)
         tasks = [
-            asyncio.create_task(_work(database, worker, name)),
+            asyncio.create_task(worker.run_anew()),
             asyncio.create_task(_keep_reporting(database, worker, name)),
         ]
         log.info("notifications are delivered", extra={"action": "started"})
@@ -75,18 +74,6 @@ async def run(settings: Settings) -> None:
         if parts.sending:
             await asyncio.wait(parts.sending, timeout=DRAIN_S)
     await database.close()
-
-
-async def _work(database: Database, worker: Worker, name: str) -> None:
-    """Take up what a dead life of ours held, at once, then work."""
-    while True:
-        try:
-            await release(database, name)
-            break
-        except (SQLAlchemyError, OSError) as away:
-            worker.problem = type(away).__name__
-            await asyncio.sleep(REPORT_S)
-    await worker.run()
 
 
 async def _keep_reporting(database: Database, worker: Worker, name: str) -> None:

@@ -148,7 +148,7 @@ async def run(settings: Settings) -> None:
     background.start("provisioning", provisioner.run())
     background.start("adoption", adoption.run())
     background.start("signals", signals.run())
-    background.start("signalling", signalling.run())
+    background.start("signalling", signalling.run_anew())
     background.start("heartbeat", keep_beating())
     background.start("report", keep_reporting())
     log.info("the control plane is up", extra={"action": "started"})

@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,7 +21,7 @@ from store.e164 import E164, national
 from store.jobs import TakenJob, finish, finish_waiting, waiting_like
 from store.message_reports import report_of, short_text
 from store.models import JournalEntry, PhoneNumber, VoiceMessage, now
-from store.signals import SIGNAL_DEVICES, TEXT_DEVICES, Lamp, lamp_of_number, lamps, usernames
+from store.signals import SIGNAL_DEVICES, TEXT_DEVICES, Lamp, devices_of_message, lamp_of_number, lamps
 from store.worker import Handler, Later
 
 log = logging.getLogger(__name__)
@@ -103,35 +104,47 @@ class Signals:
 
     async def send_text(self, job: TakenJob) -> None:
         """Send the report of a message to wherever its account's devices are registered."""
-        async with self._database.session() as session:
-            message = await session.get(VoiceMessage, job.subject_id)
-            if message is None:
-                await finish(session, job)
-                return
-            report = await report_of(session, message, self._portal_url)
-            number = await session.get_one(PhoneNumber, message.number_id)
-            devices = await usernames(session, message.account_id)
-        sender = sender_of(number.e164, number.display_name, self._host)
-        text = short_text(report, LONGEST_TEXT_BYTES)
+        usernames = await self._database.transaction(
+            lambda connection: devices_of_message(connection, job.subject_id)
+        )
         try:
-            sent = [await self._text_device(username, sender, text) for username in devices]
+            reachable = {username: await self._contacts(username) for username in usernames}
+            # Mostly nobody is, and a busy switch has better things to do.
+            sent = await self._send_texts(job.subject_id, reachable) if any(reachable.values()) else None
         except AsteriskAway as away:
             raise Later("Asterisk is away", RETRY_S) from away
         async with self._database.session() as session:
-            told = {"contacts": sum(sent)}
-            session.add(JournalEntry(call_id=message.call_id, at=now(), event="devices_told", details=told))
+            session.add_all([sent] if sent else [])
             await finish(session, job)
 
-    async def _text_device(self, username: str, sender: str, text: str) -> int:
-        """Send the text to every contact of a device; how many that were. Raises AsteriskAway."""
+    async def _contacts(self, username: str) -> list[str]:
+        """Raises AsteriskAway."""
         try:
-            contacts = await self._ami.contacts(username)
-            for contact in contacts:
-                await self._ari.send_message(username, contact, sender, text)
-            return len(contacts)
+            return await self._ami.contacts(username)
         except AsteriskRefused:
-            # It is not known to Asterisk yet, or is known no longer: the others are told all the same.
-            return 0
+            # Asterisk does not know the device yet, or no longer.
+            return []
+
+    async def _send_texts(self, message_id: str, reachable: dict[str, list[str]]) -> JournalEntry | None:
+        """Send the report to every contact; what the journal is to say of it. Raises AsteriskAway."""
+        async with self._database.session() as session:
+            message = await session.get(VoiceMessage, message_id)
+            if message is None:
+                return None
+            report = await report_of(session, message, self._portal_url)
+            number = await session.get_one(PhoneNumber, message.number_id)
+        sender = sender_of(number.e164, number.display_name, self._host)
+        text = short_text(report, LONGEST_TEXT_BYTES)
+        sent = 0
+        for username, contacts in reachable.items():
+            for contact in contacts:
+                # A contact that is gone meanwhile keeps the text from nobody else.
+                with suppress(AsteriskRefused):
+                    await self._ari.send_message(username, contact, sender, text)
+                    sent += 1
+        return JournalEntry(
+            call_id=message.call_id, at=now(), event="devices_told", details={"contacts": sent}
+        )
 
 
 def sender_of(e164: str, display_name: str, host: str) -> str:

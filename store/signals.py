@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.jobs import enqueue
@@ -51,6 +51,10 @@ async def lamps(session: AsyncSession, account_id: str | None = None) -> dict[st
     return {account: Lamp(new=messages - read, old=read) for account, messages, read in rows}
 
 
-async def usernames(session: AsyncSession, account_id: str) -> list[str]:
-    """The devices that show the account's messages."""
-    return list(await session.scalars(select(Device.username).where(Device.account_id == account_id)))
+_devices, _messages = Device.__table__, VoiceMessage.__table__
+_SHOWING = select(_devices.c.username).join(_messages, _messages.c.account_id == _devices.c.account_id)
+
+
+def devices_of_message(connection: Connection, message_id: str) -> list[str]:
+    """The user names of the devices that a message is shown on; nothing where it is gone."""
+    return list(connection.scalars(_SHOWING.where(_messages.c.id == message_id)))

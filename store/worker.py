@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from store.database import Database
-from store.jobs import LeaseLost, TakenJob, bury, postpone, renew, take
+from store.jobs import LeaseLost, TakenJob, bury, postpone, release, renew, take
 from store.models import now
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,20 @@ class Worker:
         """Wait until what is being done is done; no end of it unless `may_take` says no."""
         while self._at_work:
             await asyncio.wait(self._at_work)
+
+    async def run_anew(self) -> None:
+        """As `run`, and first take up at once what a dead life of the same name held.
+
+        For a process that no other has the name of.
+        """
+        while True:
+            try:
+                await release(self._database, self._name)
+                break
+            except (SQLAlchemyError, OSError) as away:
+                self.problem = type(away).__name__
+                await asyncio.sleep(AWAY_S)
+        await self.run()
 
     async def run(self) -> None:
         try:

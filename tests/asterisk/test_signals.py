@@ -42,6 +42,13 @@ async def lamp(phone: SipCaller, new: int, old: int = 0, limit_s: float = 15.0) 
                 return
 
 
+async def counts(switch: RunningSwitch) -> tuple[int, int]:
+    """How many messages of the account are unread and read."""
+    messages = await switch.messages()
+    read = sum(message["read"] for message in messages)
+    return len(messages) - read, read
+
+
 async def leave_message(switch: RunningSwitch, line: Line, number: str) -> Json:
     async with SipCaller() as caller:
         call = await caller.invite(switch.uri(line.dialled), number)
@@ -65,9 +72,9 @@ async def report_now(switch: RunningSwitch, message: Json) -> None:
 
 
 async def test_lamp_and_text(switch: RunningSwitch, line: Line, app: SipCaller, caller_number: str) -> None:
-    waiting = len(await switch.messages())
+    unread, read = await counts(switch)
     message = await leave_message(switch, line, caller_number)
-    await lamp(app, waiting + 1)
+    await lamp(app, unread + 1, read)
     await report_now(switch, message)
     text = await app.received("MESSAGE", 10)
     assert text.sender.uri.user == line.dialled
@@ -85,18 +92,20 @@ async def test_lamp_and_text(switch: RunningSwitch, line: Line, app: SipCaller, 
     device = switch.ready["devices"][1]
     async with SipCaller() as late:
         await late.register(device["username"], device["password"], registrar(switch))
-        await lamp(late, waiting + 1)
+        await lamp(late, unread + 1, read)
+        await switch.ask("PATCH", f"/api/v1/messages/{message['id']}", json={"read": True})
+        await lamp(late, unread, read + 1)
         await switch.ask("DELETE", f"/api/v1/messages/{message['id']}")
-        await lamp(late, waiting)
+        await lamp(late, unread, read)
         await late.register(device["username"], device["password"], registrar(switch), expires_s=0)
 
 
 async def test_signals_wait_while_the_control_plane_is_away(
     switch: RunningSwitch, line: Line, app: SipCaller, caller_number: str
 ) -> None:
-    waiting = len(await switch.messages())
+    unread, read = await counts(switch)
     message = await leave_message(switch, line, caller_number)
-    await lamp(app, waiting + 1)
+    await lamp(app, unread + 1, read)
     switch.kill("controller")
     await switch.ask("DELETE", f"/api/v1/messages/{message['id']}")
-    await lamp(app, waiting, limit_s=30)
+    await lamp(app, unread, read, limit_s=30)

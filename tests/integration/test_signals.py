@@ -9,8 +9,8 @@ from store.database import Database
 from store.jobs import finish, finish_waiting, release, take, waiting_like
 from store.media import Media
 from store.messages import delete_message
-from store.models import Job, JobState, VoiceMessage, now
-from store.signals import SIGNAL_DEVICES, Lamp, lamp_of_number, lamps, signal, usernames
+from store.models import Device, Job, JobState, VoiceMessage, now
+from store.signals import SIGNAL_DEVICES, Lamp, devices_of_message, lamp_of_number, lamps, signal
 from tests.furnishing import FIRST_CALL, Furnished, leave_message
 
 pytestmark = pytest.mark.integration
@@ -34,7 +34,10 @@ async def test_lamps_count_each_accounts_own(
         assert await lamps(session) == {ours.account_id: Lamp(3, 1), theirs.account_id: Lamp(1, 0)}
         assert await lamp_of_number(session, ours.number_id) == (ours.account_id, Lamp(3, 1))
         assert await lamp_of_number(session, "gone") is None
-        assert len(await usernames(session, ours.account_id)) == 1
+    (username,) = await database.transaction(lambda c: devices_of_message(c, ours.message_id))
+    async with database.session() as session:
+        assert (await session.get_one(Device, ours.device_id)).username == username
+    assert await database.transaction(lambda c: devices_of_message(c, "gone")) == []
 
 
 async def test_an_account_without_messages_has_its_lamp_off(

@@ -61,13 +61,14 @@ def assert_tidy(exchange: Exchange) -> None:
 
 
 def assert_one_message(exchange: Exchange, ended_by: EndedBy, seconds: float, abs: float = 0.05) -> None:
-    """One message, each job for it once, and every moment in it once."""
+    """One message, its jobs once each, and every moment in it once."""
     (message,) = exchange.journal.messages
-    assert sorted((job["kind"], job["subject_id"]) for job in exchange.journal.jobs) == [
-        ("report_message", message["id"]),
+    assert [(job["kind"], job["subject_id"]) for job in exchange.journal.jobs] == [
         ("signal_devices", message["number_id"]),
         ("transcribe", message["id"]),
+        ("report_message", message["id"]),
     ]
+    assert message["rule_id"] == "rule"
     assert message["ended_by"] is ended_by
     assert message["duration_s"] == pytest.approx(seconds, abs=abs)
     assert exchange.outcome is MessageOutcome.KEPT
