@@ -7,7 +7,9 @@ from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from typing import Any, Self
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
+
+LOGIN = ("user", "open/sesame")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class MailDouble:
         self.accepted: list[Mailed] = []
         self.answers: dict[str, list[str]] = {"MAIL": [], "RCPT": [], "DATA": []}
         self.silent_after_data = False
+        self.logins: list[tuple[str, str]] = []
+        """Every name and password given."""
         self._closing = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -38,7 +42,15 @@ class MailDouble:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: SMTP(self, hostname="mail.example", loop=loop), "127.0.0.1", 0
+            lambda: SMTP(
+                self,
+                hostname="mail.example",
+                loop=loop,
+                authenticator=self._log_in,
+                auth_require_tls=False,
+            ),
+            "127.0.0.1",
+            0,
         )
         return self
 
@@ -47,6 +59,11 @@ class MailDouble:
         assert self._server
         self._server.close()
         await self._server.wait_closed()
+
+    def _log_in(self, server: Any, session: Any, envelope: Any, mechanism: str, given: Any) -> AuthResult:
+        name, password = given.login.decode(), given.password.decode()
+        self.logins.append((name, password))
+        return AuthResult(success=(name, password) == LOGIN, handled=False)
 
     async def handle_MAIL(
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
