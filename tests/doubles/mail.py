@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
+from ssl import SSLContext
 from typing import Any, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -20,12 +21,16 @@ class Mailed:
     recipients: list[str]
     raw: bytes
     message: EmailMessage
+    over_tls: bool
 
 
 class MailDouble:
     """`accepted` has each mail. `answers` has, for MAIL, RCPT or DATA, what to say next instead of 250."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: SSLContext | None = None, tls_from_start: bool = False) -> None:
+        """With `tls`, STARTTLS is offered, or TLS spoken from the start."""
+        self._tls = tls
+        self._tls_from_start = tls_from_start
         self.accepted: list[Mailed] = []
         self.answers: dict[str, list[str]] = {"MAIL": [], "RCPT": [], "DATA": []}
         self.silent_after_data = False
@@ -48,9 +53,11 @@ class MailDouble:
                 loop=loop,
                 authenticator=self._log_in,
                 auth_require_tls=False,
+                tls_context=None if self._tls_from_start else self._tls,
             ),
             "127.0.0.1",
             0,
+            ssl=self._tls if self._tls_from_start else None,
         )
         return self
 
@@ -91,7 +98,8 @@ class MailDouble:
         assert isinstance(message, EmailMessage)
         if message.defects or not message["Date"] or not message["Message-ID"]:
             return "550 5.6.0 not a well-formed mail"
-        self.accepted.append(Mailed(envelope.mail_from, list(envelope.rcpt_tos), raw, message))
+        over_tls = session.ssl is not None or self._tls_from_start
+        self.accepted.append(Mailed(envelope.mail_from, list(envelope.rcpt_tos), raw, message, over_tls))
         if self.silent_after_data:
             await self._closing.wait()
         return "250 OK queued"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from notify.outbound import open_outside
 from notify.service import Attachment, BadDestination, BadPayload, Failure, Notice, Unanswered, Unavailable
 from notify.services import build
+from tests.doubles.certificate import self_signed
 from tests.doubles.destinations import destination
 from tests.doubles.mail import MailDouble
 from tests.furnishing import wav
@@ -169,3 +171,25 @@ async def test_a_password_goes_nowhere_without_tls(monkeypatch: pytest.MonkeyPat
                 await build(there.fields, outside).send("text", NOTICE, str(uuid4()), {})
         assert double.accepted == []
         assert double.logins == []
+
+
+async def test_tls_is_used_where_it_is_offered(tmp_path: Path) -> None:
+    async with MailDouble(self_signed(tmp_path)) as double, destination("mail") as there:
+        async with open_outside(replace(there.settings, smtp_url=double.url), QUICK) as outside:
+            await build(there.fields, outside).send("text", NOTICE, str(uuid4()), {})
+        assert [mail.over_tls for mail in double.accepted] == [True]
+
+
+@pytest.mark.parametrize("from_start", [True, False])
+async def test_a_password_is_not_given_to_whoever_has_no_certificate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, from_start: bool
+) -> None:
+    monkeypatch.setattr("notify.services.mail.LOOPBACK", set())
+    async with MailDouble(self_signed(tmp_path), from_start) as double, destination("mail") as there:
+        scheme = "smtps" if from_start else "smtp"
+        url = double.url.replace("smtp://", f"{scheme}://user:open%2Fsesame@")
+        async with open_outside(replace(there.settings, smtp_url=url), QUICK) as outside:
+            with pytest.raises(Unavailable):
+                await build(there.fields, outside).send("text", NOTICE, str(uuid4()), {})
+        assert double.logins == []
+        assert double.accepted == []
