@@ -24,6 +24,7 @@ from aiohttp import (
     ClientConnectorError,
     ClientError,
     ClientSession,
+    ClientSSLError,
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
@@ -119,8 +120,10 @@ async def post(session: ClientSession, url: str, name: str, **how: Any) -> Answe
         async with session.post(URL(url, encoded=True), allow_redirects=False, **how) as response:
             headers = {header.lower(): value for header, value in response.headers.items()}
             return Answer(response.status, headers, await _beginning(response.content))
+    except ClientSSLError:
+        raise Unavailable(f"{name}に安全に接続できませんでした(TLSまたは証明書の問題です)。") from None
     except (ClientConnectorError, ConnectionTimeoutError) as away:
-        if isinstance(away, ClientConnectorError) and away.os_error.errno == errno.EPERM:
+        if isinstance(away, ClientConnectorError) and isinstance(away.os_error, PermissionError):
             raise BadDestination(
                 "このURLの接続先には通知できません(公開されていないアドレスです)。"
             ) from None

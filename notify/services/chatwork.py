@@ -1,6 +1,7 @@
 """Chatwork API v2: text as a message, the recording as a file of its own. Facts: developer.chatwork.com."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, ClassVar
 
 from aiohttp import FormData
@@ -48,7 +49,7 @@ class Chatwork:
             form = FormData()
             form.add_field(
                 "file",
-                attachment.content,
+                BytesIO(attachment.content),
                 filename=ascii_file_name(attachment.file_name),
                 content_type=attachment.media_type,
             )

@@ -6,6 +6,7 @@ A service account's signed assertion buys an access token, which is kept until s
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, ClassVar
 
 from aiohttp import FormData
@@ -87,7 +88,7 @@ class LineWorks:
                 form = FormData()
                 form.add_field("resourceName", name)
                 form.add_field(
-                    "FileData", attachment.content, filename=name, content_type=attachment.media_type
+                    "FileData", BytesIO(attachment.content), filename=name, content_type=attachment.media_type
                 )
                 return await post(self.outside.vendors, url, NAME, data=form, headers=_bearer(token))
 

@@ -7,6 +7,7 @@ files.getUploadURLExternal, files.completeUploadExternal, rate limits).
 import html
 import re
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, ClassVar
 
 from notify.outbound import Answer, Outside, common_failure, lane_of, may_upload_to, nothing_shown_yet, post
@@ -109,7 +110,7 @@ class Slack:
             self.outside.vendors,
             url,
             NAME,
-            data=attachment.content,
+            data=BytesIO(attachment.content),
             headers={"Content-Type": "application/octet-stream"},
         )
         if answer.status != 200:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from tests.doubles.far_side import FarSide
+from tests.doubles.far_side import FarSide, content_of
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 ROOM = "123456789"
@@ -47,7 +47,7 @@ class ChatworkDouble(FarSide):
         file = form.get("file")
         if not isinstance(file, web.FileField) or set(form) - {"file", "message"}:
             return _error(400, "file is required.")
-        content = file.file.read()
+        content = content_of(file)
         if len(content) > LARGEST_FILE:
             return _error(413, "File is too large.")
         self.accepted.append(

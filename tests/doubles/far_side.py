@@ -112,3 +112,9 @@ def bearer(request: web.Request) -> str:
     """The bearer token of a request; empty where there is none."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token if scheme == "Bearer" else ""
+
+
+def content_of(part: web.FileField) -> bytes:
+    """The bytes of an uploaded file."""
+    with part.file as file:
+        return file.read()

@@ -10,7 +10,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.doubles.far_side import FarSide, bearer
+from tests.doubles.far_side import FarSide, bearer, content_of
 
 CLIENT_ID = "client-id-of-a-test"
 CLIENT_SECRET = "client-secret-of-a-test"
@@ -127,7 +127,7 @@ class LineWorksDouble(FarSide):
             return _error(400, "INVALID_PARAMETER")
         if not isinstance(file, web.FileField) or form.get("resourceName") != attachment.name:
             return _error(400, "INVALID_PARAMETER")
-        attachment.content = file.file.read()
+        attachment.content = content_of(file)
         return web.json_response({"fileId": request.match_info["file_id"]})
 
     def _refusal(self, request: web.Request) -> web.Response | None:

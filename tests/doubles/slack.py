@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.doubles.far_side import FarSide, bearer
+from tests.doubles.far_side import FarSide, bearer, content_of
 
 LONGEST_TEXT = 40_000
 TOKEN = "xoxb-1234-slack-token-of-a-test"
@@ -163,4 +163,4 @@ async def _file_of(request: web.Request) -> bytes:
         return await request.read()
     form = await request.post()
     (part,) = [part for part in form.values() if isinstance(part, web.FileField)]
-    return part.file.read()
+    return content_of(part)

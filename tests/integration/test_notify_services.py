@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -27,6 +28,7 @@ from notify.service import (
 )
 from notify.services import build
 from store.notification_services import KINDS, WITH_AUDIO, Fields, Kind, parse_fields
+from tests.doubles.certificate import self_signed
 from tests.doubles.destinations import HTTP_KINDS, Destination, destination
 from tests.doubles.far_side import HangUp, Refuse, StaySilent, TakeSilently, Trouble
 from tests.furnishing import wav
@@ -368,6 +370,20 @@ async def test_a_name_is_judged_by_what_it_resolves_to_when_connecting(
             failure = await failure_of(build(parse_fields("webhook", {"url": url}, strict), outside))
         assert isinstance(failure, BadDestination)
         assert there.double.requests == []
+
+
+async def test_a_certificate_that_nobody_signed(tmp_path: Path) -> None:
+    server = await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=self_signed(tmp_path)
+    )
+    port = server.sockets[0].getsockname()[1]
+    async with destination("webhook") as there, open_outside(there.settings, QUICK) as outside:
+        fields = parse_fields("webhook", {"url": f"https://127.0.0.1:{port}/x"}, there.settings)
+        failure = await failure_of(build(fields, outside))
+    assert isinstance(failure, Unavailable)
+    assert "証明書" in failure.reason
+    server.close()
+    await server.wait_closed()
 
 
 async def test_a_far_side_that_trickles_ends_in_time() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pbx.dialplan import names
 from pbx.dialplan.render import AsteriskFolders, device_objects, render_all
-from settings import Settings
+from settings import NotificationSettings, Settings
 from settings.environment import PortRange
 
 pytestmark = pytest.mark.unit
@@ -84,6 +84,7 @@ def moved(extra: Path) -> Settings:
         ari_password="another-ari-password",
         ami_password="another-ami-password",
         secret_key="another-secret-key",
+        notifications=NotificationSettings(slack_url="https://slack.example/api"),
     )
 
 
