@@ -64,9 +64,10 @@ async def keep_recognition(session: AsyncSession, message_id: str, recognition: 
     A correction stays. A message that is gone is fine.
     """
     state = TranscriptState.DONE if recognition.text else TranscriptState.EMPTY
-    transcript = await _transcript_to_change(session, message_id)
-    if transcript is None:
+    found = await _transcript_to_change(session, message_id)
+    if found is None:
         return
+    transcript, call_id = found
     transcript.state = state
     transcript.text = recognition.text
     transcript.words = recognition.words
@@ -77,18 +78,19 @@ async def keep_recognition(session: AsyncSession, message_id: str, recognition: 
     transcript.recognised_at = now()
     _make_findable(transcript)
     told = {"state": state, "words": len(recognition.words), "model": recognition.model}
-    await _note(session, message_id, "transcribed", told)
+    _note(session, call_id, "transcribed", told)
     await hasten(session, REPORT, message_id)
 
 
 async def keep_failure(session: AsyncSession, message_id: str, reason: str) -> None:
     """Write that there will be no text, and let the message be reported without."""
-    transcript = await _transcript_to_change(session, message_id)
-    if transcript is None:
+    found = await _transcript_to_change(session, message_id)
+    if found is None:
         return
+    transcript, call_id = found
     transcript.state = TranscriptState.FAILED
     transcript.failure = reason[:LONGEST_FAILURE]
-    await _note(session, message_id, "transcription_failed", {"reason": reason[:LONGEST_FAILURE]})
+    _note(session, call_id, "transcription_failed", {"reason": reason[:LONGEST_FAILURE]})
     await hasten(session, REPORT, message_id)
 
 
@@ -118,13 +120,13 @@ async def correct_transcript(
     session: AsyncSession, account_id: str, message_id: str, text: str | None, by: str
 ) -> Transcript:
     """Put `text` in the place of what was recognised; None takes the correction back. Raises NotFound."""
-    transcript = await _required_transcript(session, account_id, message_id)
+    transcript, call_id = await _required_transcript(session, account_id, message_id)
     transcript.corrected_text = text
     transcript.corrected_by = by if text is not None else None
     transcript.corrected_at = now() if text is not None else None
     _make_findable(transcript)
     event = "transcript_corrected" if text is not None else "transcript_correction_removed"
-    await _note(session, message_id, event, {"by": by})
+    _note(session, call_id, event, {"by": by})
     await session.flush()
     return transcript
 
@@ -133,7 +135,7 @@ async def rerun_transcription(
     session: AsyncSession, account_id: str, message_id: str, keep_correction: bool, by: str
 ) -> Transcript:
     """Have the message recognised anew; the earlier text stays until then. Raises NotFound."""
-    transcript = await _required_transcript(session, account_id, message_id)
+    transcript, call_id = await _required_transcript(session, account_id, message_id)
     transcript.state = TranscriptState.WAITING
     transcript.failure = None
     if not keep_correction:
@@ -145,7 +147,7 @@ async def rerun_transcription(
         enqueue(session, TRANSCRIBE, message_id, account_id)
     else:
         await hasten(session, TRANSCRIBE, message_id)
-    await _note(session, message_id, "transcription_asked_again", {"by": by})
+    _note(session, call_id, "transcription_asked_again", {"by": by})
     await session.flush()
     return transcript
 
@@ -154,29 +156,36 @@ def _make_findable(transcript: Transcript) -> None:
     transcript.search_text = folded(transcript.shown_text or "")
 
 
-async def _transcript_to_change(session: AsyncSession, message_id: str) -> Transcript | None:
-    """The row, made where there is none, and nobody else's until the commit; None without its message."""
+async def _transcript_to_change(session: AsyncSession, message_id: str) -> tuple[Transcript, str] | None:
+    """The row, made where there is none, and nobody else's until the commit; and the id of the call.
+
+    None without its message.
+    """
     new = insert_for(session, Transcript).values(
         message_id=message_id, state=TranscriptState.WAITING, words=[], search_text=""
     )
-    there = select(VoiceMessage.id).where(VoiceMessage.id == message_id)
+    call = select(VoiceMessage.call_id).where(VoiceMessage.id == message_id)
     # On PostgreSQL the message cannot be deleted under our hands; SQLite has one writer.
-    if await session.scalar(there.with_for_update(read=True, key_share=True)) is None:
+    call_id = await session.scalar(call.with_for_update(read=True, key_share=True))
+    if call_id is None:
         return None
     try:
         await session.execute(new.on_conflict_do_nothing(index_elements=["message_id"]))
     except IntegrityError:
         # Deleted since we looked. The transaction is lost; whoever tries again will see it.
         raise NotFound(message_id) from None
-    return await session.get(Transcript, message_id, with_for_update=True, populate_existing=True)
+    row = await session.get_one(Transcript, message_id, with_for_update=True, populate_existing=True)
+    return row, call_id
 
 
-async def _required_transcript(session: AsyncSession, account_id: str, message_id: str) -> Transcript:
+async def _required_transcript(
+    session: AsyncSession, account_id: str, message_id: str
+) -> tuple[Transcript, str]:
     await _require_message(session, account_id, message_id)
-    transcript = await _transcript_to_change(session, message_id)
-    if transcript is None:
+    found = await _transcript_to_change(session, message_id)
+    if found is None:
         raise NotFound(message_id)
-    return transcript
+    return found
 
 
 async def _require_message(session: AsyncSession, account_id: str, message_id: str) -> None:
@@ -187,6 +196,5 @@ async def _require_message(session: AsyncSession, account_id: str, message_id: s
         raise NotFound(message_id)
 
 
-async def _note(session: AsyncSession, message_id: str, event: str, details: dict[str, Any]) -> None:
-    call_id = await session.scalar(select(VoiceMessage.call_id).where(VoiceMessage.id == message_id))
-    session.add(JournalEntry(call_id=str(call_id), at=now(), event=event, details=details))
+def _note(session: AsyncSession, call_id: str, event: str, details: dict[str, Any]) -> None:
+    session.add(JournalEntry(call_id=call_id, at=now(), event=event, details=details))

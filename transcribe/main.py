@@ -107,7 +107,8 @@ async def keep_telling(database: Database, node: str, recognisers: Recognisers, 
             "model_pid": recognisers.pid,
             "busy": worker.busy,
         }
-        reason = recognisers.problem or worker.problem
+        loading = "" if recognisers.ready else "文字起こし待ち: the model is being loaded"
+        reason = recognisers.problem or loading or worker.problem
         try:
             async with asyncio.timeout(REPORT_LIMIT_S), database.session() as session:
                 await report(session, f"{node}.transcribe", not worker.problem, reason, details)

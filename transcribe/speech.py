@@ -39,8 +39,8 @@ def spoken_part(samples: Samples, rate_hz: int) -> tuple[int, int]:
     count = len(samples) // frame
     if count == 0:
         return 0, 0
-    frames = samples[: count * frame].reshape(count, frame).astype(numpy.float64)
-    levels = numpy.sqrt(numpy.mean(frames**2, axis=1))
+    frames = samples[: count * frame].reshape(count, frame).astype(numpy.float32)
+    levels = numpy.sqrt(numpy.einsum("ij,ij->i", frames, frames) / frame)
     floor, loud = numpy.quantile(levels, 0.1), numpy.quantile(levels, 0.95)
     gate = max(INAUDIBLE, min(floor * ABOVE_FLOOR, loud / BELOW_LOUD))
     above = numpy.flatnonzero(levels > gate)
