@@ -6,6 +6,7 @@ StoreError
 ├── Conflict      it clashes with what is there
 │   └── InUse     something still needs it
 ├── BadCursor     not a cursor of ours
+├── NotRemoved    a file that was to go cannot be removed
 ├── NotAudio      not an 8 kHz 16-bit mono WAV
 └── SealBroken    a sealed text that this instance's key does not open
 """
@@ -57,6 +58,10 @@ class InUse(Conflict):
 
 class BadCursor(StoreError):
     """Not a cursor of ours."""
+
+
+class NotRemoved(StoreError):
+    """A file that was to go cannot be removed; what it belongs to stays."""
 
 
 class NotAudio(StoreError):

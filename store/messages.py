@@ -1,6 +1,7 @@
 """The messages callers left."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from store.e164 import E164
-from store.errors import NotFound
+from store.errors import NotFound, NotRemoved
 from store.media import Media
 from store.models import CallerKind, JournalEntry, MessageStatus, PhoneNumber, Transcript, VoiceMessage, now
 from store.pages import Page, PageRequest, read_page
 from store.signals import signal
 from store.transcripts import says
+
+log = logging.getLogger(__name__)
 
 DELETED_TOGETHER = 100
 """Messages per transaction, when many are deleted: a few hundredths of a second."""
@@ -168,7 +171,10 @@ def _changes(by: str, read: bool | None, status: MessageStatus | None, note: str
 async def delete_message(
     session: AsyncSession, media: Media, account_id: str, message_id: str, by: str
 ) -> None:
-    """Delete the message's row and file, and tell the journal of its call who (`by`) did. Raises NotFound."""
+    """Delete the message's row and file, and tell the journal of its call who (`by`) did.
+
+    Raises NotFound, or NotRemoved where the file stays, and with it the message.
+    """
     if not await _delete_together(session, media, account_id, [message_id], by):
         raise NotFound(message_id)
 
@@ -185,7 +191,7 @@ async def delete_messages(
         together = message_ids[first : first + DELETED_TOGETHER]
         try:
             outcome |= await _delete_some(open_session, media, account_id, together, by)
-        except OSError:
+        except NotRemoved:
             for message_id in together:
                 outcome |= await _delete_if_possible(open_session, media, account_id, message_id, by)
     return outcome
@@ -204,7 +210,7 @@ async def _delete_if_possible(
 ) -> dict[str, Deleted]:
     try:
         return await _delete_some(open_session, media, account_id, [message_id], by)
-    except OSError:
+    except NotRemoved:
         return {message_id: "failed"}
 
 
@@ -224,7 +230,11 @@ async def _delete_together(
     await session.flush()
     # Files go before the commit: a crash in between leaves messages without sound, which can be deleted
     # again, and never a voice on disk that no row knows of.
-    await asyncio.to_thread(media.remove, *(row.media for row in rows))
+    try:
+        await asyncio.to_thread(media.remove, *(row.media for row in rows))
+    except OSError as refused:
+        log.error("a message's file stays: %s", refused.strerror, extra={"action": "media_not_removed"})
+        raise NotRemoved from refused
     return {row.id for row in rows}
 
 
