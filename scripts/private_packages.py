@@ -47,6 +47,8 @@ class Tool:
     program: str
     version_argument: str
     folders: Mapping[str, str] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+    """Folders below the library folder that Debian's own loader would search too."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,12 @@ ASTERISK = Tool(
 )
 SIPP = Tool("usr/bin/sipp", "-v")
 BARESIP = Tool("usr/bin/baresip", "-h", {"module_folder": "usr/lib/baresip/modules"})
+FFMPEG_LIBRARIES = ("pulseaudio", "blas", "lapack")
+FFMPEG = Tool("usr/bin/ffmpeg", "-version", libraries=FFMPEG_LIBRARIES)
+FFPROBE = Tool("usr/bin/ffprobe", "-version", libraries=FFMPEG_LIBRARIES)
 GROUPS = {
     "asterisk": Group("Asterisk 22", ("asterisk",), {"asterisk": ASTERISK}),
+    "ffmpeg": Group("ffmpeg", ("ffmpeg",), {"ffmpeg": FFMPEG, "ffprobe": FFPROBE}),
     "test-tools": Group(
         "SIPp and baresip", ("sip-tester", "baresip-core"), {"sipp": SIPP, "baresip": BARESIP}
     ),
@@ -199,11 +205,12 @@ class Machine:
             )
         return cls(*ARCHITECTURES[platform.machine()])
 
-    def command(self, root: Path, program: str) -> list[str]:
-        """How to start `program` of `root` with the libraries of `root`."""
+    def command(self, root: Path, tool: Tool) -> list[str]:
+        """How to start `tool` of `root` with the libraries of `root`."""
         libraries = root / "usr/lib" / self.triplet
         loader = next(iter(sorted(libraries.glob("ld-linux-*.so.*"))), libraries / "ld-linux.so")
-        return [str(loader), "--library-path", str(libraries), str(root / program)]
+        searched = ":".join(map(str, [libraries, *(libraries / name for name in tool.libraries)]))
+        return [str(loader), "--library-path", searched, str(root / tool.program)]
 
 
 class PrivateApt:
@@ -322,7 +329,7 @@ def unpack(group: Group, archives: Sequence[Path], root: Path, machine: Machine)
     ):
         list(threads.map(unpack_one, archives))
     versions = {
-        name: _tool_version(machine.command(draft, tool.program), tool) for name, tool in group.tools.items()
+        name: _tool_version(machine.command(draft, tool), tool) for name, tool in group.tools.items()
     }
     contents = {"packages": group.packages, "machine": machine.triplet, "versions": versions}
     (draft / CONTENTS).write_text(json.dumps(contents))
@@ -422,7 +429,7 @@ def _described(group: Group, root: Path) -> dict[str, object]:
     assert isinstance(versions, dict)
     return {
         name: {
-            "command": machine.command(root, tool.program),
+            "command": machine.command(root, tool),
             "version": versions[name],
             **{key: str(root / path.format(triplet=machine.triplet)) for key, path in tool.folders.items()},
         }
