@@ -49,7 +49,7 @@ def _schemas(routes: list[Route]) -> tuple[Names, Json]:
     """Give the reference to each model as sent or answered, and all definitions."""
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ProblemDetails, "serialization")]
     for route in routes:
-        wanted += [(route.body, "validation")] if route.body else []
+        wanted += [(model, "validation") for model in route.bodies.values()]
         wanted += [(route.answer, "serialization")] if route.answer else []
     references, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REFERENCE)
     return {(model, mode): references[model, mode] for model, mode in wanted}, definitions["$defs"]
@@ -63,9 +63,9 @@ def _operation(route: Route, names: Names) -> Json:
         "parameters": _parameters(route),
         "responses": _responses(route, names),
     }
-    if route.body:
-        schema = names[route.body, "validation"]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if route.bodies:
+        content = {kind: {"schema": names[model, "validation"]} for kind, model in route.bodies.items()}
+        operation["requestBody"] = {"required": True, "content": content}
     if route.public:
         operation["security"] = []
     if route.operator_only:
@@ -100,6 +100,8 @@ def _responses(route: Route, names: Names) -> Json:
     responses: Json = {"default": _problem(names)}
     if route.produces:
         binary = {"description": "音声", "content": {route.produces: {}}}
+        if route.method != "GET":
+            return {str(route.status): binary, **responses}
         return {
             "200": binary,
             "206": binary | {"description": "音声の一部"},

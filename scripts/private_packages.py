@@ -1,6 +1,6 @@
 """Fetch Debian packages into a private folder: without root, and without touching the host.
 
-    python3 -m scripts.private_packages asterisk test-tools
+    python3 -m scripts.private_packages asterisk ffmpeg test-tools
 
 apt, given a state of its own in which nothing is installed, resolves everything a package needs, the C
 library included. The packages are unpacked side by side into `.cache/packages/<group>/root`, and their
@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 SUITE = "forky"  # the first Debian release with Asterisk 22
 OLDEST_ASTERISK = (22, 5)
+OLDEST_FFMPEG = (4, 4)
 KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
@@ -277,16 +278,16 @@ class PrivateApt:
 def fetch(names: Iterable[str], cache: Path) -> None:
     """Make every group in `names` ready under `cache`, and write `tools.json`."""
     with locked(cache):
-        found_asterisk = host_asterisk()
+        found = host_tools()
         missing = [
             name
             for name in names
-            if not (name == "asterisk" and found_asterisk)
+            if not (GROUPS[name].tools and set(GROUPS[name].tools) <= set(found))
             and not _is_current(GROUPS[name], packages_root(cache, name))
         ]
         if missing:
             _fetch_missing(missing, cache)
-        _write_tools(cache, found_asterisk)
+        _write_tools(cache, found)
 
 
 def packages_root(cache: Path, name: str) -> Path:
@@ -328,9 +329,7 @@ def unpack(group: Group, archives: Sequence[Path], root: Path, machine: Machine)
         ThreadPoolExecutor(os.cpu_count()) as threads,
     ):
         list(threads.map(unpack_one, archives))
-    versions = {
-        name: _tool_version(machine.command(draft, tool), tool) for name, tool in group.tools.items()
-    }
+    versions = {name: _tool_version(machine.command(draft, tool), tool) for name, tool in group.tools.items()}
     contents = {"packages": group.packages, "machine": machine.triplet, "versions": versions}
     (draft / CONTENTS).write_text(json.dumps(contents))
     if root.exists():
@@ -360,6 +359,25 @@ def _tool_version(command: list[str], tool: Tool) -> str:
     if version is None:
         raise SetupFailed(f"{tool.program} does not start: {(said.stderr or said.stdout).strip()[:500]}")
     return ".".join(map(str, version))
+
+
+def host_tools() -> dict[str, dict[str, object]]:
+    """What this host has already and is new enough, described as in `tools.json`."""
+    asterisk = host_asterisk()
+    return ({"asterisk": asterisk} if asterisk else {}) | host_ffmpeg()
+
+
+def host_ffmpeg() -> dict[str, dict[str, object]]:
+    """The host's own ffmpeg and ffprobe, where both are on the path and new enough; else neither."""
+    found: dict[str, dict[str, object]] = {}
+    for name in ("ffmpeg", "ffprobe"):
+        program = shutil.which(name)
+        said = subprocess.run([program, "-version"], capture_output=True, text=True) if program else None
+        version = parse_version(said.stdout) if said and said.returncode == 0 else None
+        if version is None or version < OLDEST_FFMPEG:
+            return {}
+        found[name] = {"command": [program], "version": ".".join(map(str, version))}
+    return found
 
 
 def host_asterisk() -> dict[str, object] | None:
@@ -405,15 +423,14 @@ def _first_folder(candidates: list[str]) -> str:
     return next((folder for folder in candidates if Path(folder).is_dir()), candidates[0])
 
 
-def _write_tools(cache: Path, found_asterisk: dict[str, object] | None) -> None:
+def _write_tools(cache: Path, found: Mapping[str, dict[str, object]]) -> None:
     """Describe all that is unpacked; written anew each time, so a checkout that was moved heals itself."""
     tools: dict[str, object] = {}
     for name, group in GROUPS.items():
         root = packages_root(cache, name)
         if group.tools and _is_current(group, root):
             tools |= _described(group, root)
-    if found_asterisk:
-        tools["asterisk"] = found_asterisk
+    tools |= found
     path = cache / "tools.json"
     text = json.dumps(tools, indent=2) + "\n"
     if path.exists() and path.read_text() == text:

@@ -97,10 +97,13 @@ def _decode(file: IO[bytes], kind: str) -> Samples:
     command = [*tool_command("ffmpeg"), *QUIET, *_reading(kind), "-map", "0:a:0", "-vn", "-sn", "-dn"]
     command += ["-t", str(LONGEST_PROMPT_S + 0.5), "-ac", "1", "-ar", str(RATE), "-f", "f32le", "pipe:1"]
     raw = _run(command, file, DECODE_LIMIT_S)
-    samples = numpy.frombuffer(raw[: len(raw) // SAMPLE_BYTES * SAMPLE_BYTES], "<f4").astype("float64")
+    samples: Samples = numpy.frombuffer(raw[: len(raw) // SAMPLE_BYTES * SAMPLE_BYTES], "<f4").astype(
+        "float64"
+    )
     if not len(samples):
         raise Refused("damaged_audio")
-    return numpy.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).clip(-64.0, 64.0)
+    # A float WAV may hold anything.
+    return numpy.clip(numpy.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -64.0, 64.0)
 
 
 def _reading(kind: str) -> list[str]:

@@ -6,13 +6,16 @@ it, so `half_tones` says what is still to be done, and the synthesiser speaks fa
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+VoiceId = Literal["female-1", "female-2", "male-1", "male-2"]
 
 
 @dataclass(frozen=True)
 class Pattern:
     """One voice. `id` never changes; `name` and `description` are what customers read."""
 
-    id: str
+    id: VoiceId
     name: str
     description: str
     half_tones: float
@@ -20,7 +23,7 @@ class Pattern:
     speed: float = 1.0
 
 
-PATTERNS = {
+PATTERNS: dict[VoiceId, Pattern] = {
     pattern.id: pattern
     for pattern in (
         Pattern("female-1", "女性(落ち着いた声)", "案内に向いた、標準の声", half_tones=-4.0),

@@ -136,9 +136,9 @@ def _weekdays(found: re.Match[str]) -> str:
     return re.sub(f"([{DAY}])", r"\1曜", days)
 
 
-
 ADDRESS = r"(?:[a-z]+://|mailto:|www\.)[!-~]*[a-z0-9/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
-DOMAIN = r"(?<![\w.@-])[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:jp|com|net|org|info|biz|tokyo)(?:/[!-~]*[a-z0-9/])?(?![\w.-])"
+ENDINGS = "jp|com|net|org|info|biz|tokyo"
+DOMAIN = rf"(?<![\w.@-])[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:{ENDINGS})(?:/[!-~]*[a-z0-9/])?(?![\w.-])"
 STROKES = "‐‑‒–—―−ー"
 UNIT = "[0-9時分秒日月年階曜円歳番)]"
 

@@ -51,7 +51,8 @@ def telephone_band(samples: Samples, rate: float) -> Samples:
     spectrum = numpy.fft.rfft(samples)
     hertz = numpy.arange(len(spectrum)) * rate / len(samples)
     weighted = spectrum * numpy.interp(hertz, BAND_HZ, (0.0, 1.0, 1.0, 0.0))
-    return numpy.fft.irfft(weighted[: length // 2 + 1], length) * (length / len(samples))
+    resampled: Samples = numpy.fft.irfft(weighted[: length // 2 + 1], length) * (length / len(samples))
+    return resampled
 
 
 def trimmed(samples: Samples) -> Samples:
@@ -60,7 +61,8 @@ def trimmed(samples: Samples) -> Samples:
     energies = _energies(samples, frame)
     level = speech_energy(samples)
     audible = numpy.flatnonzero(energies > level * _power(-35.0))
-    return samples[audible[0] * frame : (audible[-1] + 1) * frame]
+    heard: Samples = samples[audible[0] * frame : (audible[-1] + 1) * frame]
+    return heard
 
 
 def speech_energy(samples: Samples) -> float:
@@ -75,7 +77,8 @@ def speech_energy(samples: Samples) -> float:
 def levelled(samples: Samples) -> Samples:
     """At the speech level, whatever that does to the peaks. Raises NothingAudible."""
     gain = (_power(SPEECH_DBFS) / speech_energy(samples)) ** 0.5
-    return samples * min(gain, _power(LARGEST_GAIN_DB) ** 0.5)
+    louder: Samples = samples * min(gain, _power(LARGEST_GAIN_DB) ** 0.5)
+    return louder
 
 
 def limited(samples: Samples) -> Samples:
@@ -109,7 +112,8 @@ def wav(samples: Samples) -> bytes:
 
 def _energies(samples: Samples, length: int) -> Samples:
     whole = samples[: len(samples) // length * length].reshape(-1, length)
-    return (whole**2).mean(axis=1)
+    energies: Samples = (whole**2).mean(axis=1)
+    return energies
 
 
 def _power(decibels: float) -> float:

@@ -7,7 +7,7 @@ from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, VoiceMessage
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import PartReport, Revision
-from store.models.rusurepo import Prompt, RusurepoRule, RusurepoSetting
+from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting
 
 __all__ = [
     "Account",
@@ -25,6 +25,7 @@ __all__ = [
     "PartReport",
     "PhoneNumber",
     "Prompt",
+    "PromptPurpose",
     "Revision",
     "Role",
     "RusurepoRule",
