@@ -69,12 +69,10 @@ ASTERISK = Tool(
 )
 SIPP = Tool("usr/bin/sipp", "-v")
 BARESIP = Tool("usr/bin/baresip", "-h", {"module_folder": "usr/lib/baresip/modules"})
-FFMPEG_LIBRARIES = ("pulseaudio", "blas", "lapack")
-FFMPEG = Tool("usr/bin/ffmpeg", "-version", libraries=FFMPEG_LIBRARIES)
-FFPROBE = Tool("usr/bin/ffprobe", "-version", libraries=FFMPEG_LIBRARIES)
+FFMPEG = Tool("usr/bin/ffmpeg", "-version", libraries=("pulseaudio", "blas", "lapack"))
 GROUPS = {
     "asterisk": Group("Asterisk 22", ("asterisk",), {"asterisk": ASTERISK}),
-    "ffmpeg": Group("ffmpeg", ("ffmpeg",), {"ffmpeg": FFMPEG, "ffprobe": FFPROBE}),
+    "ffmpeg": Group("ffmpeg", ("ffmpeg",), {"ffmpeg": FFMPEG}),
     "test-tools": Group(
         "SIPp and baresip", ("sip-tester", "baresip-core"), {"sipp": SIPP, "baresip": BARESIP}
     ),
@@ -363,21 +361,22 @@ def _tool_version(command: list[str], tool: Tool) -> str:
 
 def host_tools() -> dict[str, dict[str, object]]:
     """What this host has already and is new enough, described as in `tools.json`."""
-    asterisk = host_asterisk()
-    return ({"asterisk": asterisk} if asterisk else {}) | host_ffmpeg()
+    found = {"asterisk": host_asterisk(), "ffmpeg": host_ffmpeg()}
+    return {name: tool for name, tool in found.items() if tool}
 
 
-def host_ffmpeg() -> dict[str, dict[str, object]]:
-    """The host's own ffmpeg and ffprobe, where both are on the path and new enough; else neither."""
-    found: dict[str, dict[str, object]] = {}
-    for name in ("ffmpeg", "ffprobe"):
-        program = shutil.which(name)
-        said = subprocess.run([program, "-version"], capture_output=True, text=True) if program else None
-        version = parse_version(said.stdout) if said and said.returncode == 0 else None
-        if version is None or version < OLDEST_FFMPEG:
-            return {}
-        found[name] = {"command": [program], "version": ".".join(map(str, version))}
-    return found
+def host_ffmpeg() -> dict[str, object] | None:
+    """The host's own ffmpeg, when a new enough one is on the path."""
+    program = shutil.which("ffmpeg")
+    if not program:
+        return None
+    try:
+        version = parse_version(_output([program, "-version"], program))
+    except (OSError, SetupFailed):
+        return None
+    if version is None or version < OLDEST_FFMPEG:
+        return None
+    return {"command": [program], "version": ".".join(map(str, version))}
 
 
 def host_asterisk() -> dict[str, object] | None:

@@ -8,9 +8,7 @@ VoicesError
 
 from typing import Literal, get_args
 
-Reason = Literal[
-    "unreadable", "not_audio", "damaged_audio", "has_video", "no_sound", "inaudible", "audio_too_long"
-]
+Reason = Literal["unreadable", "not_audio", "damaged_audio", "has_video", "inaudible", "audio_too_long"]
 """`unreadable`: nothing in the text can be spoken. The rest is about sound."""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)

@@ -40,8 +40,8 @@ class Studio:
         preparing_limit_s: float = PREPARING_LIMIT_S,
         idle_s: float = IDLE_S,
     ) -> None:
-        self._synthesis_limit_s, self._preparing_limit_s = synthesis_limit_s, preparing_limit_s
-        self._idle_s = idle_s
+        self.synthesis_limit_s, self.preparing_limit_s = synthesis_limit_s, preparing_limit_s
+        self.idle_s = idle_s
         self._speaking, self._preparing = _Turns(), _Turns()
         self._synthesiser: Process | None = None
         self._ending: asyncio.TimerHandle | None = None
@@ -58,7 +58,7 @@ class Studio:
             process = await self._ready_synthesiser()
             line = json.dumps({"text": text, "voice": pattern.id}).encode() + b"\n"
             try:
-                wav = await _answer(process, line, self._synthesis_limit_s)
+                wav = await _answer(process, line, self.synthesis_limit_s)
             except Refused:
                 self._end_when_idle()
                 raise
@@ -78,7 +78,7 @@ class Studio:
         async with self._preparing.mine():
             process = await _start("prepare", file)
             try:
-                return await _answer(process, None, self._preparing_limit_s)
+                return await _answer(process, None, self.preparing_limit_s)
             except Unavailable:
                 raise Refused("damaged_audio") from None
             finally:
@@ -100,7 +100,7 @@ class Studio:
         return self._synthesiser
 
     def _end_when_idle(self) -> None:
-        self._ending = asyncio.get_running_loop().call_later(self._idle_s, self._end)
+        self._ending = asyncio.get_running_loop().call_later(self.idle_s, self._end)
 
     def _end(self) -> None:
         """Its input ends, and so does it."""
