@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Annotated, Any
+from urllib.parse import unquote
 
 from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
@@ -125,6 +126,7 @@ def shown_file_name(given: str) -> str | None:
 
     It is shown to people. No path is ever made of it.
     """
-    last = re.split(r"[/\\]", given)[-1]
+    # Some clients send it percent-encoded, as in an address.
+    last = re.split(r"[/\\]", unquote(given))[-1]
     plain = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C" and sign not in '<>"')
     return plain.strip(" .")[:LONGEST_FILE_NAME] or None

@@ -91,8 +91,8 @@ def limited(samples: Samples) -> Samples:
     lowest = numpy.lib.stride_tricks.sliding_window_view(padded, window).min(axis=1)
     # Each gain is a mean of minima that all saw this very sample, so it is never above what is needed.
     sums = numpy.concatenate([[0.0], numpy.cumsum(lowest)])
-    gain = numpy.minimum((sums[window:] - sums[:-window]) / window, needed)
-    return samples * gain
+    softened: Samples = samples * numpy.minimum((sums[window:] - sums[:-window]) / window, needed)
+    return softened
 
 
 def silence(seconds: float) -> Samples:

@@ -45,14 +45,14 @@ async def upload(
     client: Client, account: Furnished, content: bytes, name: str = "案内.wav", **more: str
 ) -> Answer:
     form = FormData({"number_id": account.number_id, **more})
-    form.add_field("file", content, filename=name)
+    form.add_field("file", io.BytesIO(content), filename=name)
     return await client("POST", "/api/v1/prompts", data=form)
 
 
 def seconds(wav: bytes) -> float:
     with wave.open(io.BytesIO(wav)) as audio:
         assert (audio.getframerate(), audio.getsampwidth(), audio.getnchannels()) == (8000, 2, 1)
-        return audio.getnframes() / 8000
+        return float(audio.getnframes() / 8000)
 
 
 async def test_life_of_a_spoken_prompt(admin: Client, ours: Furnished) -> None:
