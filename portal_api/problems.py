@@ -82,6 +82,7 @@ FIELD_DETAILS = {
     "too_long": "{max_length}件以内で指定してください。",
     "greater_than_equal": "{ge}以上で指定してください。",
     "less_than_equal": "{le}以下で指定してください。",
+    "literal_error": "{expected} のいずれかで指定してください。",
     "enum": "{expected} のいずれかで指定してください。",
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",

@@ -3,7 +3,8 @@
     python -m voices speak     one request a line on stdin, until stdin ends
     python -m voices prepare   one file as stdin
 
-An answer is a line of JSON, `{"bytes": n}` with that much WAV after it, or `{"refused": code}`.
+An answer is a line of JSON: `{"bytes": n}` with that much WAV after it, `{"refused": code}`, or
+`{"unavailable": reason}`.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import IO
 
+from settings.tools import NotSetUp
 from voices.errors import Refused
 
 CALMER = 10
@@ -51,6 +53,8 @@ def _answer(answers: IO[bytes], make: Callable[[], bytes]) -> None:
         wav = make()
     except Refused as refusal:
         answers.write(json.dumps({"refused": refusal.code}).encode() + b"\n")
+    except NotSetUp as missing:
+        answers.write(json.dumps({"unavailable": str(missing)}).encode() + b"\n")
     else:
         answers.write(json.dumps({"bytes": len(wav)}).encode() + b"\n" + wav)
     answers.flush()

@@ -3,7 +3,8 @@
 VoicesError
 ├── Refused       the text or file cannot become a prompt; `code` says why
 └── Unavailable   it is our side that fails: try again later
-    └── Busy      others wait already
+    ├── Busy      others wait already
+    └── Broken    the child died or hung
 """
 
 from typing import Literal, get_args
@@ -27,8 +28,12 @@ class Refused(VoicesError):
 
 
 class Unavailable(VoicesError):
-    """The child died, hung or could not be started; the next request gets a new one."""
+    """Our side fails; what was given may be fine."""
 
 
 class Busy(Unavailable):
     """Too many wait for the child."""
+
+
+class Broken(Unavailable):
+    """The child died or hung; the next request gets a new one."""

@@ -9,13 +9,14 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 
-from voices.errors import REASONS, Busy, Refused, Unavailable, VoicesError
+from voices.errors import REASONS, Broken, Busy, Refused, Unavailable, VoicesError
 from voices.limits import (
     IDLE_S,
     LONGEST_QUEUE,
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LARGEST_ANSWER_BYTES = 4_000_000
+KILLING_LIMIT_S = 5.0
 
 
 class Studio:
@@ -79,7 +81,7 @@ class Studio:
             process = await _start("prepare", file)
             try:
                 return await _answer(process, None, self.preparing_limit_s)
-            except Unavailable:
+            except Broken:
                 raise Refused("damaged_audio") from None
             finally:
                 await _kill(process)
@@ -169,16 +171,21 @@ async def _answer(process: Process, line: bytes | None, limit_s: float) -> bytes
             said = json.loads(await process.stdout.readline())
             if said.get("refused") in REASONS:
                 raise Refused(said["refused"])
+            if "unavailable" in said:
+                log.warning("the voices' process cannot work: %s", said["unavailable"])
+                raise Unavailable(said["unavailable"])
             return await process.stdout.readexactly(min(said["bytes"], LARGEST_ANSWER_BYTES))
     except VoicesError:
         raise
     except (TimeoutError, OSError, EOFError, ValueError, KeyError) as trouble:
         log.warning("the voices' process failed: %s", type(trouble).__name__)
-        raise Unavailable(type(trouble).__name__) from None
+        raise Broken(type(trouble).__name__) from None
 
 
 async def _kill(process: Process) -> None:
     """With all that it started."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, 9)
-    await process.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+    # An answer that nobody reads any more may keep the pipe, and so the end, from being noticed.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), KILLING_LIMIT_S)

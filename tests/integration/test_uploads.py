@@ -2,6 +2,7 @@
 
 import io
 import resource
+import shutil
 import socket
 import struct
 import subprocess
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 from settings.tools import tool_command
 from tests.integration.test_speaking import samples_of
 from voices import sound
+from voices import studio as studio_module
 from voices.decoding import prepared
-from voices.errors import REASONS, Refused
+from voices.errors import REASONS, Refused, Unavailable
 from voices.limits import LONGEST_PROMPT_S
 from voices.sound import RATE
 from voices.studio import CHECKOUT, Studio
@@ -213,6 +215,17 @@ async def test_a_child_that_takes_too_long_is_ended(files: Path) -> None:
     with (files / "speech.m4a").open("rb") as file, pytest.raises(Refused) as refused:
         await studio.prepare(file)
     assert refused.value.code == "damaged_audio"
+
+
+async def test_a_missing_ffmpeg_is_not_the_files_fault(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another checkout, in which nothing was set up.
+    bare = files / "checkout"
+    for package in ("voices", "settings"):
+        shutil.copytree(CHECKOUT / package, bare / package, dirs_exist_ok=True)
+    monkeypatch.setattr(studio_module, "CHECKOUT", bare)
+    with (files / "speech.m4a").open("rb") as file, pytest.raises(Unavailable) as failed:
+        await Studio().prepare(file)
+    assert "make setup" in str(failed.value)
 
 
 def test_the_child_cannot_write_or_grow(tmp_path: Path) -> None:
