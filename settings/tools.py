@@ -11,7 +11,7 @@ class NotSetUp(Exception):
 
 
 def tool_command(name: str) -> list[str]:
-    """How to start the program `name`, as `ffmpeg` or `ffprobe`. Raises NotSetUp."""
+    """How to start the program `name`, as `ffmpeg`. Raises NotSetUp."""
     path = CHECKOUT / ".cache" / "tools.json"
     try:
         command: list[str] = json.loads(path.read_text())[name]["command"]
