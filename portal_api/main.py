@@ -27,6 +27,7 @@ from portal_api.resources import (
     transcripts,
 )
 from portal_api.routing import PARTS, Parts, Route, bound
+from portal_api.sweeping import sweeping
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
@@ -62,6 +63,7 @@ def build_app(parts: Parts) -> web.Application:
         client_max_size=LARGEST_BODY_BYTES,
     )
     app[PARTS] = parts
+    app.on_cleanup.append(lambda _app: parts.studio.close())
     app.on_response_prepare.append(middleware.set_headers)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, bound(route))
@@ -113,6 +115,7 @@ def main() -> None:
         await database.close()
 
     app.on_cleanup.append(close)
+    app.cleanup_ctx.append(sweeping)
     try:
         web.run_app(
             app,

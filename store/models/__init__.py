@@ -14,7 +14,7 @@ from store.models.notifications import (
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import Chore, PartReport, Revision
-from store.models.rusurepo import Prompt, RusurepoRule, RusurepoSetting
+from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting
 from store.models.transcripts import Transcript, TranscriptState
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "PartReport",
     "PhoneNumber",
     "Prompt",
+    "PromptPurpose",
     "Revision",
     "Role",
     "RusurepoRule",

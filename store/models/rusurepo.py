@@ -1,15 +1,28 @@
 """留守レポ: prompts, rules, and which of them is on."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from store.models.base import Base, new_id, now
+from store.models.base import Base, enum_column, new_id, now
+
+
+class PromptPurpose(StrEnum):
+    """What a prompt was made for. Advice only: every prompt may be chosen for everything."""
+
+    START = "start"
+    END = "end"
+    CLOSED = "closed"
+    RECORDING = "recording"
 
 
 class Prompt(Base):
-    """An audio prompt, 8 kHz 16-bit mono WAV under its content's SHA-256, never overwritten."""
+    """An audio prompt, 8 kHz 16-bit mono WAV under its content's SHA-256, never overwritten.
+
+    `voice` is the pattern that spoke `text`, `file_name` what an uploaded file was called.
+    """
 
     __tablename__ = "prompts"
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
@@ -17,6 +30,9 @@ class Prompt(Base):
     number_id: Mapped[str] = mapped_column(ForeignKey("phone_numbers.id"), index=True)
     name: Mapped[str] = mapped_column(String(100))
     text: Mapped[str | None] = mapped_column(String(2000))
+    voice: Mapped[str | None] = mapped_column(String(20))
+    purpose: Mapped[PromptPurpose | None] = mapped_column(enum_column(PromptPurpose))
+    file_name: Mapped[str | None] = mapped_column(String(100))
     sha256: Mapped[str] = mapped_column(String(64))
     duration_s: Mapped[float]
     created_at: Mapped[datetime] = mapped_column(default=now)

@@ -35,9 +35,15 @@ def filled(route: Route, account: Furnished) -> str:
 BODIES = {
     "/api/v1/numbers/{number_id}/rusurepo": {"enabled": False, "rule_id": None},
     "/api/v1/rules/{rule_id}": {"name": "奪う"},
+    "/api/v1/prompts/{prompt_id}": {"name": "奪う"},
 }
 # What is deleted is asked for before; the token is what asks.
-LAST = {"/api/v1/rules/{rule_id}": 1, "/api/v1/messages/{message_id}": 1, "/api/v1/tokens/{token_id}": 2}
+LAST = {
+    "/api/v1/rules/{rule_id}": 1,
+    "/api/v1/messages/{message_id}": 1,
+    "/api/v1/prompts/{prompt_id}": 2,
+    "/api/v1/tokens/{token_id}": 3,
+}
 
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz", "Bearer \xff\xfe"])
