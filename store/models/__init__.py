@@ -7,7 +7,9 @@ from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, VoiceMessage
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import PartReport, Revision
-from store.models.rusurepo import Prompt, RusurepoRule, RusurepoSetting
+from store.models.rusurepo import Prompt, RusurepoRule, RusurepoSetting, WhenUnanswered
+from store.models.schedules import Schedule
+from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
     "Account",
@@ -16,6 +18,7 @@ __all__ = [
     "CallerKind",
     "Device",
     "EndedBy",
+    "EntryKind",
     "Job",
     "JobState",
     "JournalEntry",
@@ -29,9 +32,13 @@ __all__ = [
     "Role",
     "RusurepoRule",
     "RusurepoSetting",
+    "Schedule",
     "Token",
     "UTCDateTime",
     "VoiceMessage",
+    "WhenUnanswered",
+    "Whitelist",
+    "WhitelistEntry",
     "new_id",
     "now",
 ]

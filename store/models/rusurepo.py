@@ -1,11 +1,19 @@
 """留守レポ: prompts, rules, and which of them is on."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from store.models.base import Base, new_id, now
+from store.models.base import Base, enum_column, new_id, now
+
+
+class WhenUnanswered(StrEnum):
+    """What becomes of a whitelisted caller whom nobody answers."""
+
+    RUSUREPO = "rusurepo"
+    ANNOUNCEMENT = "announcement"
 
 
 class Prompt(Base):
@@ -23,7 +31,10 @@ class Prompt(Base):
 
 
 class RusurepoRule(Base):
-    """留守レポ's rule: what a caller hears before and after leaving a message."""
+    """留守レポ's rule: what a caller hears before and after leaving a message, and whom the devices ring for.
+
+    Callers of the whitelist ring through; the others ring for `ring_first_s` seconds before 留守レポ answers.
+    """
 
     __tablename__ = "rusurepo_rules"
     __table_args__ = (UniqueConstraint("number_id", "name"),)
@@ -33,6 +44,11 @@ class RusurepoRule(Base):
     name: Mapped[str] = mapped_column(String(100))
     start_prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"))
     end_prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"))
+    whitelist_id: Mapped[str | None] = mapped_column(ForeignKey("whitelists.id"))
+    ring_first_s: Mapped[int] = mapped_column(default=0, server_default="0")
+    whitelisted_unanswered: Mapped[WhenUnanswered] = mapped_column(
+        enum_column(WhenUnanswered), default=WhenUnanswered.RUSUREPO, server_default="rusurepo"
+    )
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
