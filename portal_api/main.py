@@ -10,7 +10,18 @@ from aiohttp import web
 
 from portal_api import docs_page, health, middleware
 from portal_api.openapi import document
-from portal_api.resources import accounts, calls, devices, messages, numbers, prompts, rules, tokens
+from portal_api.resources import (
+    accounts,
+    calls,
+    devices,
+    messages,
+    numbers,
+    prompts,
+    rules,
+    schedules,
+    tokens,
+    whitelists,
+)
 from portal_api.routing import PARTS, Parts, Route, bound
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
@@ -25,6 +36,8 @@ SHUTDOWN_TIMEOUT_S = 10.0
 RESOURCES = [
     numbers.resource,
     rules.resource,
+    whitelists.resource,
+    schedules.resource,
     prompts.resource,
     devices.resource,
     messages.resource,

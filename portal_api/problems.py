@@ -25,6 +25,9 @@ TITLES: dict[str, tuple[int, str]] = {
     "in_use": (409, "使用中のため削除できません"),
     "name_taken": (409, "同じ名前が既に使われています"),
     "username_taken": (409, "このユーザー名は既に使われています"),
+    "schedule_exists": (409, "この電話番号のスケジュールは既にあります"),
+    "schedule_off": (409, "スケジュールがOFFです"),
+    "whitelist_full": (409, "ホワイトリストの登録件数が上限を超えます"),
     "number_taken": (409, "この電話番号は既に登録されています"),
     "body_too_large": (413, "リクエストが大きすぎます"),
     "unsupported_media_type": (415, "Content-Typeはapplication/jsonにしてください"),
@@ -39,6 +42,8 @@ DETAILS = {
     "account_required": "運用者のトークンでは、対象のアカウントをaccount_idで指定してください。",
     "unauthorized": "Authorization: Bearer に有効なトークンを付けてください。",
     "not_found": "指定されたものは存在しないか、このアカウントのものではありません。",
+    "schedule_off": "スケジュールをONにするか、動作設定でルールを選んでください。",
+    "whitelist_full": "1つのホワイトリストに登録できるのは1,000件までです。",
     "body_too_large": "リクエストの本文は1 MiBまでです。",
     "internal_error": "時間をおいて再度お試しください。続く場合はrequest_idを添えてお問い合わせください。",
     "database_unavailable": "しばらく待ってから再度お試しください。",
@@ -64,6 +69,9 @@ FIELD_DETAILS = {
     "enum": "{expected} のいずれかで指定してください。",
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",
+    "past": "これからの日時を指定してください。",
+    "date_from_datetime_parsing": "日付(2026-12-29)で指定してください。",
+    "date_type": "日付(2026-12-29)で指定してください。",
     "repeated": "1回だけ指定してください。",
 }
 HTTP_CODES = {
