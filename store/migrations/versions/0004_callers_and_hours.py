@@ -53,20 +53,23 @@ def upgrade() -> None:
             "whitelist_id", "kind", "value", name=op.f("uq_whitelist_entries_whitelist_id_kind_value")
         ),
     )
-    with op.batch_alter_table("rusurepo_rules") as rules:
-        rules.add_column(sa.Column("whitelist_id", sa.String(length=32), nullable=True))
-        rules.add_column(sa.Column("ring_first_s", sa.Integer(), nullable=False, server_default="0"))
-        rules.add_column(
-            sa.Column(
-                "whitelisted_unanswered",
-                sa.Enum("rusurepo", "announcement", name="whenunanswered", native_enum=False, length=20),
-                nullable=False,
-                server_default="rusurepo",
-            )
-        )
-        rules.create_foreign_key(
-            op.f("fk_rusurepo_rules_whitelist_id"), "whitelists", ["whitelist_id"], ["id"]
-        )
+    # No batch: SQLite would make the table anew, and cannot drop one whose rows others refer to.
+    op.execute(
+        "ALTER TABLE rusurepo_rules ADD COLUMN whitelist_id VARCHAR(32) "
+        "CONSTRAINT fk_rusurepo_rules_whitelist_id REFERENCES whitelists (id)"
+    )
+    op.add_column(
+        "rusurepo_rules", sa.Column("ring_first_s", sa.Integer(), nullable=False, server_default="0")
+    )
+    op.add_column(
+        "rusurepo_rules",
+        sa.Column(
+            "whitelisted_unanswered",
+            sa.Enum("rusurepo", "announcement", name="whenunanswered", native_enum=False, length=20),
+            nullable=False,
+            server_default="rusurepo",
+        ),
+    )
     op.create_table(
         "schedules",
         sa.Column("id", sa.String(length=32), nullable=False),
