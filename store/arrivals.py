@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, or_, select
+from sqlalchemy import Connection, Select, String, and_, bindparam, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.hours import Choice, Override, applies, read_plan, until
@@ -106,12 +106,14 @@ _RULES: Select[Any] = select(*_RULE).select_from(
 # Built once and asked of a bare connection: every call waits for these.
 _ONE = _ALL.where(_number.c.e164 == bindparam("dialled"))
 _ONE_RULE = _RULES.where(_rule.c.id == bindparam("rule_id"), _rule.c.number_id == bindparam("number_id"))
-_LISTED: Select[Any] = select(_entry.c.kind, _entry.c.value, _entry.c.name).where(
-    _entry.c.whitelist_id == bindparam("whitelist_id"),
-    or_(
-        and_(_entry.c.kind == bindparam("kind"), _entry.c.value == bindparam("value")),
-        and_(_entry.c.kind == EntryKind.PREFIX, _entry.c.value.in_(bindparam("prefixes", expanding=True))),
-    ),
+_ENTRIES = select(_entry.c.kind, _entry.c.value, _entry.c.name).where(
+    _entry.c.whitelist_id == bindparam("whitelist_id")
+)
+_caller = bindparam("value", type_=String)
+# Two, and not one with OR, which would read the whole list.
+_LISTED = union_all(
+    _ENTRIES.where(_entry.c.kind == bindparam("kind"), _entry.c.value == _caller),
+    _ENTRIES.where(_entry.c.kind == EntryKind.PREFIX, _caller.startswith(_entry.c.value)),
 )
 
 
@@ -190,12 +192,10 @@ def _rule_by_id(connection: Connection, number_id: str, rule_id: str) -> Rule | 
 
 def _listed(connection: Connection, whitelist_id: str, caller: Caller) -> Listed | None:
     """The entry that fits best: the caller's own, else the longest beginning of its number."""
-    number = caller.number or ""
     wanted = {
         "whitelist_id": whitelist_id,
         "kind": EntryKind(caller.kind.value),
-        "value": number,
-        "prefixes": [number[:length] for length in range(2, len(number) + 1)],
+        "value": caller.number or "",
     }
     found = [Listed(*row) for row in connection.execute(_LISTED, wanted)]
     return max(found, key=lambda entry: (entry.kind is not EntryKind.PREFIX, len(entry.value)), default=None)

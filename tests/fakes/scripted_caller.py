@@ -114,7 +114,7 @@ class ScriptedCaller:
         self.context = self.extension = ""
         """Where the dialplan went on with the call."""
         self._app_data = "denwaban,inbound,+81312345678,"
-        self.on_continue: Callable[[], None] = lambda: None
+        self.on_continue: Callable[[], object] = lambda: None
         self.answered = False
         self.gone = False
         self.ended_at: float | None = None
