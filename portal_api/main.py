@@ -23,8 +23,10 @@ from portal_api.resources import (
     numbers,
     prompts,
     rules,
+    schedules,
     tokens,
     transcripts,
+    whitelists,
 )
 from portal_api.routing import PARTS, Parts, Route, bound
 from portal_api.sweeping import sweeping
@@ -42,6 +44,8 @@ SHUTDOWN_TIMEOUT_S = 10.0
 RESOURCES = [
     numbers.resource,
     rules.resource,
+    whitelists.resource,
+    schedules.resource,
     prompts.resource,
     devices.resource,
     messages.resource,

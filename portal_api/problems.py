@@ -26,6 +26,9 @@ TITLES: dict[str, tuple[int, str]] = {
     "in_use": (409, "使用中のため削除できません"),
     "name_taken": (409, "同じ名前が既に使われています"),
     "username_taken": (409, "このユーザー名は既に使われています"),
+    "schedule_exists": (409, "この電話番号のスケジュールは既にあります"),
+    "schedule_off": (409, "スケジュールがOFFです"),
+    "whitelist_full": (409, "ホワイトリストの登録件数が上限を超えます"),
     "number_taken": (409, "この電話番号は既に登録されています"),
     "too_many_services": (409, "通知サービスはこれ以上追加できません"),
     "not_failed": (409, "再送できるのは送信に失敗した通知だけです"),
@@ -53,6 +56,8 @@ DETAILS = {
     "account_required": "運用者のトークンでは、対象のアカウントをaccount_idで指定してください。",
     "unauthorized": "Authorization: Bearer に有効なトークンを付けてください。",
     "not_found": "指定されたものは存在しないか、このアカウントのものではありません。",
+    "schedule_off": "スケジュールをONにするか、動作設定でルールを選んでください。",
+    "whitelist_full": "1つのホワイトリストに登録できるのは1,000件までです。",
     "body_too_large": "リクエストの本文は1 MiBまでです。",
     "too_many_prompts": "1つの電話番号に登録できる音声は300件までです。使わない音声を削除してください。",
     "file_too_large": "音声ファイルは20 MBまでです。",
@@ -91,6 +96,9 @@ FIELD_DETAILS = {
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",
     "unreadable": "読み上げられる文字がありません。",
+    "past": "これからの日時を指定してください。",
+    "date_from_datetime_parsing": "日付(2026-12-29)で指定してください。",
+    "date_type": "日付(2026-12-29)で指定してください。",
     "repeated": "1回だけ指定してください。",
 }
 HTTP_CODES = {

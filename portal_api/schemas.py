@@ -73,6 +73,8 @@ Timestamp = Annotated[
 ]
 TimeGiven = Annotated[
     AwareDatetime,
+    # In a strict body too: what comes is text, and checked by us.
+    Field(strict=False),
     BeforeValidator(_rfc_3339),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:00:00+09:00"]}),
 ]

@@ -40,6 +40,10 @@ RECORD_HINT = (
     "録音が終わりましたら、シャープを押してください。",
 )
 VOICES = {
+    "asterisk-conf/sounds/no-answer.wav": Voice(
+        "応答なしの案内",
+        ("ただいま電話に出ることができません。", "おそれいりますが、後ほどおかけ直しください。"),
+    ),
     "launch/demo/start.wav": Voice(
         "標準の開始案内",
         (

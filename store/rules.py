@@ -7,8 +7,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import revisions
 from store.errors import Conflict, InUse, NotFound, Unusable, Use
-from store.models import NotificationRule, PhoneNumber, Prompt, RusurepoRule, RusurepoSetting
+from store.models import (
+    NotificationRule,
+    PhoneNumber,
+    Prompt,
+    RusurepoRule,
+    RusurepoSetting,
+    WhenUnanswered,
+    Whitelist,
+)
 from store.pages import Page, PageRequest, read_page
+from store.schedules import uses_in_schedules
 
 
 class RuleFields(TypedDict, total=False):
@@ -17,6 +26,9 @@ class RuleFields(TypedDict, total=False):
     name: str
     start_prompt_id: str
     end_prompt_id: str
+    whitelist_id: str | None
+    ring_first_s: int
+    whitelisted_unanswered: WhenUnanswered
     notification_rule_id: str | None
 
 
@@ -47,8 +59,11 @@ async def create_rule(
     start_prompt_id: str,
     end_prompt_id: str,
     notification_rule_id: str | None = None,
+    whitelist_id: str | None = None,
+    ring_first_s: int = 0,
+    whitelisted_unanswered: WhenUnanswered = WhenUnanswered.RUSUREPO,
 ) -> RusurepoRule:
-    """Make a rule of a number, from prompts of that number.
+    """Make a rule of a number, from prompts and a whitelist of that number.
 
     Raises Unusable naming the field, or Conflict `name_taken` where the number has a rule of that name.
     """
@@ -63,6 +78,9 @@ async def create_rule(
         start_prompt_id=start_prompt_id,
         end_prompt_id=end_prompt_id,
         notification_rule_id=notification_rule_id,
+        whitelist_id=whitelist_id,
+        ring_first_s=ring_first_s,
+        whitelisted_unanswered=whitelisted_unanswered,
     )
     await _refuse_unusable(session, rule)
     session.add(rule)
@@ -85,7 +103,7 @@ async def change_rule(
 
 
 async def delete_rule(session: AsyncSession, account_id: str, rule_id: str) -> None:
-    """Delete the rule. Raises NotFound, or InUse naming the numbers that have chosen it, ON or OFF."""
+    """Delete the rule. Raises NotFound, or InUse naming the numbers and schedules that have chosen it."""
     await revisions.bump(session)
     rule = await get_rule(session, account_id, rule_id)
     users = select(PhoneNumber).join(RusurepoSetting, RusurepoSetting.number_id == PhoneNumber.id)
@@ -93,6 +111,7 @@ async def delete_rule(session: AsyncSession, account_id: str, rule_id: str) -> N
         Use("number", number.id, number.e164)
         for number in await session.scalars(users.where(RusurepoSetting.rule_id == rule_id))
     ]
+    used_by += await uses_in_schedules(session, rule)
     if used_by:
         raise InUse(used_by)
     await session.delete(rule)
@@ -107,6 +126,10 @@ async def _refuse_unusable(session: AsyncSession, rule: RusurepoRule) -> None:
         told = await session.get(NotificationRule, rule.notification_rule_id)
         if told is None or told.account_id != rule.account_id:
             raise Unusable("notification_rule_id", "not_found")
+    if rule.whitelist_id is not None:
+        whitelist = await session.get(Whitelist, rule.whitelist_id)
+        if whitelist is None or whitelist.number_id != rule.number_id:
+            raise Unusable("whitelist_id", "not_found")
     others = select(RusurepoRule.id).where(
         RusurepoRule.number_id == rule.number_id, RusurepoRule.name == rule.name, RusurepoRule.id != rule.id
     )

@@ -97,6 +97,8 @@ class Call:
     caller_kind: CallerKind
     started_at: datetime
     answered_at: datetime | None = None
+    rang_for: str | None = None
+    """The rule that had the devices rung first, in vain; None for a call that comes in."""
     past: dict[str, Milestone] = field(default_factory=dict)
     """Milestones of an earlier life: event -> its first time. Empty for a call that is new."""
     hangup_requested: bool = False
@@ -456,12 +458,12 @@ class Call:
             self._hung_up = True
             await self._surely(lambda: self.ari.hang_up(self.id, cause))
 
-    async def hand_to_dialplan(self, context: str) -> None:
+    async def hand_to_dialplan(self, context: str, extension: str = "s") -> None:
         """Let the dialplan go on with the call at `context`. Raises HungUp."""
 
         async def hand_over() -> None:
             try:
-                await self.ari.continue_in_dialplan(self.id, context)
+                await self.ari.continue_in_dialplan(self.id, context, extension)
             except AsteriskAway:
                 # It may have been heard: then the slip tells how the call ends, not we.
                 self.handed_over = True

@@ -24,6 +24,11 @@ class AsteriskFolders:
         """The signal after the start prompt, without its suffix, as Asterisk wants names of sounds."""
         return self.sounds / "tone"
 
+    @property
+    def no_answer(self) -> Path:
+        """What a caller hears whom nobody answers."""
+        return self.sounds / "no-answer"
+
 
 def render_all(settings: Settings, folders: AsteriskFolders) -> dict[str, str]:
     """Every rendered file: name -> text. The rest of the folder is `asterisk-conf/` as it is."""
@@ -220,6 +225,7 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_SILENCE: SILENCE_S,
         names.GLOBAL_RECORDING_FOLDER: settings.recording_spool,
         names.GLOBAL_TONE: folders.tone,
+        names.GLOBAL_NO_ANSWER: folders.no_answer,
         names.GLOBAL_HEARTBEAT: settings.heartbeat_file,
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
     }

@@ -14,8 +14,10 @@ from store.models.notifications import (
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import Chore, PartReport, Revision
-from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting
+from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
+from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
+from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
     "Account",
@@ -28,6 +30,7 @@ __all__ = [
     "DeliveryState",
     "Device",
     "EndedBy",
+    "EntryKind",
     "Job",
     "JobState",
     "JournalEntry",
@@ -45,11 +48,15 @@ __all__ = [
     "Role",
     "RusurepoRule",
     "RusurepoSetting",
+    "Schedule",
     "Token",
     "Transcript",
     "TranscriptState",
     "UTCDateTime",
     "VoiceMessage",
+    "WhenUnanswered",
+    "Whitelist",
+    "WhitelistEntry",
     "new_id",
     "now",
 ]

@@ -18,6 +18,13 @@ class PromptPurpose(StrEnum):
     RECORDING = "recording"
 
 
+class WhenUnanswered(StrEnum):
+    """What becomes of a whitelisted caller whom nobody answers."""
+
+    RUSUREPO = "rusurepo"
+    ANNOUNCEMENT = "announcement"
+
+
 class Prompt(Base):
     """An audio prompt, 8 kHz 16-bit mono WAV under its content's SHA-256, never overwritten.
 
@@ -39,7 +46,10 @@ class Prompt(Base):
 
 
 class RusurepoRule(Base):
-    """留守レポ's rule: what a caller hears before and after leaving a message."""
+    """留守レポ's rule: what a caller hears before and after leaving a message, and whom the devices ring for.
+
+    Callers of the whitelist ring through; the others ring for `ring_first_s` seconds before 留守レポ answers.
+    """
 
     __tablename__ = "rusurepo_rules"
     __table_args__ = (UniqueConstraint("number_id", "name"),)
@@ -50,6 +60,11 @@ class RusurepoRule(Base):
     start_prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"))
     end_prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"))
     notification_rule_id: Mapped[str | None] = mapped_column(ForeignKey("notification_rules.id"))
+    whitelist_id: Mapped[str | None] = mapped_column(ForeignKey("whitelists.id"))
+    ring_first_s: Mapped[int] = mapped_column(default=0, server_default="0")
+    whitelisted_unanswered: Mapped[WhenUnanswered] = mapped_column(
+        enum_column(WhenUnanswered), default=WhenUnanswered.RUSUREPO, server_default="rusurepo"
+    )
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
