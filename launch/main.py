@@ -26,7 +26,7 @@ READY_LIMIT_S = 60.0
 LOG_LIMIT_BYTES = 10_000_000
 LOGS_KEPT = 5
 MINDING_S = 30.0
-GIVES_WAY = 10
+GIVES_WAY = 19
 """Niceness of what comes after calls: a caller's packets come before a text message about another."""
 
 log = logging.getLogger(__name__)
