@@ -34,6 +34,7 @@ def filled(route: Route, account: Furnished) -> str:
 # Bodies that are right, so that only the id can be what is refused.
 BODIES = {
     "/api/v1/numbers/{number_id}/rusurepo": {"enabled": False, "rule_id": None},
+    "/api/v1/messages/{message_id}": {"status": "done"},
     "/api/v1/rules/{rule_id}": {"name": "奪う"},
 }
 # What is deleted is asked for before; the token is what asks.
