@@ -5,14 +5,14 @@ VENV := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check demo bench operator-token lock format clean python-run python-test asterisk test-tools
+.PHONY: help setup setup-test run test check demo bench model operator-token lock format clean python-run python-test programs test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: python-run asterisk ## fetch what `make run` needs (a few seconds once it is there)
+setup: python-run programs ## fetch what `make run` needs (a few seconds once it is there)
 
-setup-test: python-test asterisk test-tools ## fetch what `make test`, `check`, `demo` and `bench` need
+setup-test: python-test programs test-tools ## fetch what `make test`, `check`, `demo` and `bench` need
 
 run: setup ## run the switch in the foreground; Ctrl-C stops it
 	@exec $(VENV) -m launch
@@ -25,8 +25,11 @@ check: python-test ## format, lint and types
 	@$(VENV) -m ruff check .
 	@$(VENV) -m mypy
 
-demo: setup asterisk test-tools ## place a real call that leaves a spoken message, and show it
+demo: setup test-tools ## place a real call that leaves a spoken message, and show it
 	@exec $(VENV) -m scripts.demo
+
+model: python-run ## fetch a model for the text of messages (48 MB; WHICH=large for the large one)
+	@exec $(VENV) -m transcribe.models fetch $(or $(WHICH),small)
 
 operator-token: setup ## make an operator's API token and print it
 	@exec $(VENV) -m launch.operator_token
@@ -54,5 +57,5 @@ clean: ## remove .venv and .cache (var, with its messages, stays)
 
 python-run: ; @$(PYTHON) -m scripts.python_environment requirements.lock
 python-test: ; @$(PYTHON) -m scripts.python_environment requirements-dev.lock
-asterisk: ; @$(PYTHON) -m scripts.private_packages asterisk
+programs: ; @$(PYTHON) -m scripts.private_packages asterisk ffmpeg
 test-tools: ; @$(PYTHON) -m scripts.private_packages test-tools

@@ -119,7 +119,9 @@ class Instance:
         self._asterisk = child("asterisk", asterisk_command(tool, self._folders))
         self._controller = child("controller", [*python, "pbx"])
         self._api = child("api", [*python, "portal_api"])
-        self._children = [self._asterisk, self._controller, self._api]
+        self._notify = child("notify", [*python, "notify"])
+        self._transcribe = child("transcribe", [*python, "transcribe"])
+        self._children = [self._asterisk, self._controller, self._api, self._notify, self._transcribe]
 
     async def run(self, stop: asyncio.Event) -> None:
         self._ready_file.unlink(missing_ok=True)
@@ -131,7 +133,7 @@ class Instance:
         minding: list[asyncio.Task[None]] = [asyncio.create_task(self._asterisk.run())]
         try:
             await self._seed()
-            minding += [asyncio.create_task(one.run()) for one in (self._controller, self._api)]
+            minding += [asyncio.create_task(one.run()) for one in self._children[1:]]
             minding.append(asyncio.create_task(self._turn_logs_over()))
             if await self._until_ready(stop):
                 self._ready = True
@@ -147,8 +149,10 @@ class Instance:
             print("Denwaban stops ...", flush=True)
             # Asterisk first: it says good-bye to every caller, and the control plane keeps what was said.
             await self._api.stop(5)
+            await self._notify.stop(10)
             await self._asterisk.stop(10)
             await self._controller.stop(10)
+            await self._transcribe.stop(10)
             for task in minding:
                 task.cancel()
             await asyncio.gather(*minding, return_exceptions=True)
@@ -216,6 +220,8 @@ class Instance:
             f"  everything {self._ready_file}",
             f"  logs       {settings.var / 'log'}",
         ]
+        if not settings.vosk_model.is_dir():
+            lines.append("  no model   messages have no text; `make model` fetches one (48 MB)")
         if settings.embedded:
             lines.append("  try it     make demo      (Ctrl-C stops)")
         print("\n".join(lines), flush=True)

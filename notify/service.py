@@ -37,6 +37,10 @@ class Service(Protocol):
     def lane(self) -> str:
         """Names what is limited together (a room of a chat), without any secret, in up to 100 characters."""
 
+    @property
+    def knows_repeats(self) -> bool:
+        """Whether a key it has had is recognised, so that after Unanswered one may try again freely."""
+
     def steps(self, notice: Notice) -> tuple[Step, ...]:
         """What must be sent for this notice, in order. A step that succeeded is never sent again."""
 

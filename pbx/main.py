@@ -1,9 +1,12 @@
 """Wires the control plane together and runs it until it is told to stop."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
+import sys
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -17,26 +20,36 @@ from pbx.asterisk.supervisor import Supervisor
 from pbx.dialplan.names import AGI_SPOOLED
 from pbx.flows.runner import Parts, Runner
 from pbx.provisioning import Provisioner
+from pbx.signals import Signals
 from pbx.spool.adopt import Adoption
+from pbx.spool.keep import Keeping
 from settings import Settings, read_settings
 from settings.logs import log_to
 from store.database import open_database
 from store.journal import CallJournal
 from store.media import Media
 from store.prompts import media_name
-from store.reports import report
+from store.reports import report_by
+from store.worker import Worker
 
 log = logging.getLogger(__name__)
 
 REPORT_S = 1.0
 HEARTBEAT_S = 1.0
 DRAIN_S = 5.0
+SIGNALS_AT_ONCE = 32
+SIGNALS_POLL_S = 0.25
+"""Calls come first: this process looks for such work less often than others do."""
 
 
 def main() -> None:
     """Run the control plane with the environment's settings."""
     settings = read_settings(os.environ, Path.cwd())
     log_to(settings.var / "log", "pbx", settings.log_level)
+    # Calls leave little behind that only the collector finds; looking for it often costs more.
+    gc.set_threshold(10_000, 20, 50)
+    # Threads that work for the database must not keep a call waiting.
+    sys.setswitchinterval(0.0005)
     uvloop.run(run(settings))
 
 
@@ -50,6 +63,7 @@ async def run(settings: Settings) -> None:
     media = Media(settings.media)
     journal = CallJournal(database)
     background, calls = Supervisor(), Supervisor()
+    keeping = Keeping(media, journal, calls)
     ari = AriSession("127.0.0.1", settings.ari_connect_port, settings.ari_password)
     ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
     runner = Runner(
@@ -59,6 +73,7 @@ async def run(settings: Settings) -> None:
             journal=journal,
             media=media,
             supervisor=calls,
+            keeping=keeping,
             spool=settings.recording_spool,
             tone=settings.sounds / "tone",
             node=settings.node,
@@ -68,15 +83,21 @@ async def run(settings: Settings) -> None:
         settings, database, ari, ami, lambda sha256: media.path(media_name(sha256)).with_suffix("")
     )
 
+    def busy() -> set[str]:
+        return runner.calls.keys() | keeping.settled
+
+    signals = Signals(database, ari, ami, settings.bind, settings.portal_url)
+    worker_name = f"{settings.node}.pbx"
+    signalling = Worker(database, worker_name, signals.handlers, SIGNALS_AT_ONCE, poll_s=SIGNALS_POLL_S)
+
     async def channel_ids() -> set[str]:
         return {channel["id"] for channel in await ari.channels()}
 
-    adoption = Adoption(
-        settings.recording_spool, database, media, journal, calls, lambda: set(runner.calls), channel_ids
-    )
+    adoption = Adoption(settings.recording_spool, database, journal, keeping, busy, channel_ids)
 
     async def on_connected() -> None:
         provisioner.start_over()
+        signals.start_over()
         await runner.synchronise()
         adoption.ask()
 
@@ -105,8 +126,16 @@ async def run(settings: Settings) -> None:
         while True:
             reason, figures = state()
             try:
-                async with asyncio.timeout(REPORT_S), database.session() as session:
-                    await report(session, f"{settings.node}.pbx", not reason, reason, figures)
+                async with asyncio.timeout(REPORT_S):
+                    await database.transaction(
+                        partial(
+                            report_by,
+                            part=f"{settings.node}.pbx",
+                            ready=not reason,
+                            reason=reason,
+                            details=figures,
+                        )
+                    )
             except (SQLAlchemyError, OSError, TimeoutError) as problem:
                 log.warning("no report: %s", problem, extra={"action": "report_failed"})
             await asyncio.sleep(REPORT_S)
@@ -118,6 +147,8 @@ async def run(settings: Settings) -> None:
     background.start("ari", ari.run(on_connected, runner.on_event))
     background.start("provisioning", provisioner.run())
     background.start("adoption", adoption.run())
+    background.start("signals", signals.run())
+    background.start("signalling", signalling.run_anew())
     background.start("heartbeat", keep_beating())
     background.start("report", keep_reporting())
     log.info("the control plane is up", extra={"action": "started"})

@@ -11,6 +11,8 @@ import hmac
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,10 +22,12 @@ from pbx.asterisk.ari import AriSession
 from pbx.dialplan import names
 from pbx.dialplan.render import device_objects
 from pbx.errors import AsteriskAway, AsteriskRefused
+from pbx.routing.inbound import Action, decide
 from settings import Settings
-from store.arrivals import Arrival
+from store.arrivals import Arrival, Listed
 from store.database import Database
 from store.errors import SealBroken
+from store.models import EntryKind, now
 from store.provisioning import Wanted, WantedDevice, wanted_of_asterisk
 from store.revisions import asterisk_revision
 from store.sealing import unseal
@@ -47,15 +51,39 @@ def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) 
     values = {
         names.KEY_USE: number.use.value,
         names.KEY_RUSUREPO: "on" if rule else "off",
+        names.KEY_RULE: rule.id if rule else "",
         names.KEY_START_PROMPT: str(sound(rule.start_prompt)) if rule else "",
         names.KEY_END_PROMPT: str(sound(rule.end_prompt)) if rule else "",
         names.KEY_DEVICES: ring,
+        names.KEY_RING_FIRST: _rings_before_message(number, None),
+        names.KEY_RING_LISTED: _rings_before_message(number, Listed(EntryKind.NUMBER, "", "")),
     }
     return {f"{number.e164}/{key}": value for key, value in values.items() if value}
 
 
+def _rings_before_message(number: Arrival, listed: Listed | None) -> str:
+    """For how many seconds, as the dialplan reads it; empty where no message follows the ringing."""
+    decision = decide(replace(number, listed=listed))
+    return f"{decision.ring_s:02d}" if decision.action is Action.RING_THEN_MESSAGE else ""
+
+
+def whitelisted(number: Arrival, entries: list[tuple[EntryKind, str]]) -> dict[str, str]:
+    """Whom the dialplan lets through to a number: `<E.164>/<caller>` -> "1". Pure."""
+    return {f"{number.e164}/{_caller_key(kind, value)}": "1" for kind, value in entries}
+
+
+def _caller_key(kind: EntryKind, value: str) -> str:
+    match kind:
+        case EntryKind.NUMBER:
+            return value
+        case EntryKind.PREFIX:
+            return f"{value}*"
+        case _:
+            return kind.value
+
+
 class Provisioner:
-    """Compares and writes, whenever the store changed and after every reconnection."""
+    """Compares and writes: whenever the store or a schedule's rule changed, and after every reconnection."""
 
     def __init__(
         self, settings: Settings, database: Database, ari: AriSession, ami: Ami, sound: Sound
@@ -63,6 +91,8 @@ class Provisioner:
         self._settings, self._sound = settings, sound
         self._database, self._ari, self._ami = database, ari, ami
         self._told: int | None = None
+        self._until: datetime | None = None
+        """When a schedule's next rule applies."""
         self.problem = "Asterisk was not told yet"
 
     @property
@@ -87,25 +117,37 @@ class Provisioner:
             await asyncio.sleep(LOOK_S)
 
     async def _look(self) -> None:
-        if await self._database.transaction(asterisk_revision) == self._told:
+        due = self._until is not None and now() >= self._until
+        if await self._database.transaction(asterisk_revision) == self._told and not due:
             return
         async with self._database.session() as session:
             wanted = await wanted_of_asterisk(session)
         await self._tell_numbers(wanted)
+        await self._tell_whitelists(wanted)
         await self._tell_devices(wanted)
         await self._ami.put(names.TOLD_FAMILY, names.KEY_REVISION, str(wanted.revision))
-        self._told = wanted.revision
+        self._told, self._until = wanted.revision, wanted.until
 
     async def _tell_numbers(self, wanted: Wanted) -> None:
-        told = await self._ami.read_family(names.NUMBER_FAMILY)
         target: dict[str, str] = {}
         for number in wanted.numbers:
             target |= number_settings(number, wanted.devices, self._sound)
+        await self._tell(names.NUMBER_FAMILY, target)
+
+    async def _tell_whitelists(self, wanted: Wanted) -> None:
+        target: dict[str, str] = {}
+        for number in wanted.numbers:
+            if number.rule is not None and number.rule.whitelist_id is not None:
+                target |= whitelisted(number, wanted.whitelists[number.rule.whitelist_id])
+        await self._tell(names.WHITELIST_FAMILY, target)
+
+    async def _tell(self, family: str, target: dict[str, str]) -> None:
+        told = await self._ami.read_family(family)
         for key, value in target.items():
             if told.get(key) != value:
-                await self._ami.put(names.NUMBER_FAMILY, key, value)
+                await self._ami.put(family, key, value)
         for key in told.keys() - target.keys():
-            await self._ami.remove(names.NUMBER_FAMILY, key)
+            await self._ami.remove(family, key)
 
     async def _tell_devices(self, wanted: Wanted) -> None:
         told = await self._ami.read_family(DEVICE_FAMILY)
@@ -115,7 +157,7 @@ class Provisioner:
             except SealBroken:
                 log.error("a device's password cannot be read", extra={"action": "seal_broken"})
                 continue
-            objects = device_objects(self._settings, device.username, password)
+            objects = device_objects(self._settings, device.username, password, device.account_id)
             mark = self._fingerprint(objects)
             if told.get(device.username) != mark:
                 for kind, fields in objects:

@@ -13,8 +13,23 @@ from aiohttp import web
 
 from portal_api import docs_page, health, middleware
 from portal_api.openapi import document
-from portal_api.resources import accounts, calls, devices, messages, numbers, prompts, rules, tokens
+from portal_api.resources import (
+    accounts,
+    calls,
+    deliveries,
+    devices,
+    messages,
+    notification_rules,
+    numbers,
+    prompts,
+    rules,
+    schedules,
+    tokens,
+    transcripts,
+    whitelists,
+)
 from portal_api.routing import PARTS, Parts, Route, bound
+from portal_api.sweeping import sweeping
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
@@ -29,9 +44,14 @@ SHUTDOWN_TIMEOUT_S = 10.0
 RESOURCES = [
     numbers.resource,
     rules.resource,
+    whitelists.resource,
+    schedules.resource,
     prompts.resource,
     devices.resource,
     messages.resource,
+    notification_rules.resource,
+    deliveries.resource,
+    transcripts.resource,
     calls.resource,
     accounts.resource,
     tokens.resource,
@@ -47,6 +67,7 @@ def build_app(parts: Parts) -> web.Application:
         client_max_size=LARGEST_BODY_BYTES,
     )
     app[PARTS] = parts
+    app.on_cleanup.append(lambda _app: parts.studio.close())
     app.on_response_prepare.append(middleware.set_headers)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, bound(route))
@@ -89,13 +110,16 @@ def main() -> None:
     log_to(settings.var / "log", "api", settings.log_level)
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
     media = Media(settings.media)
-    app = build_app(Parts(database, media, settings.node, settings.secret_key))
+    app = build_app(
+        Parts(database, media, settings.node, settings.secret_key, notifications=settings.notifications)
+    )
     app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))
 
     async def close(_app: web.Application) -> None:
         await database.close()
 
     app.on_cleanup.append(close)
+    app.cleanup_ctx.append(sweeping)
     try:
         web.run_app(
             app,

@@ -8,10 +8,17 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from portal_api.problems import Problem, problem_of_http, problem_of_store, problem_response
+from portal_api.problems import (
+    Problem,
+    problem_of_http,
+    problem_of_store,
+    problem_of_voices,
+    problem_response,
+)
 from portal_api.routing import API, IDENTITY, PARTS, short_session
 from store.errors import StoreError
 from store.tokens import Identity, identify
+from voices.errors import VoicesError
 
 log = logging.getLogger("portal_api")
 
@@ -54,6 +61,8 @@ async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return problem_response(problem, request[REQUEST_ID])
     except StoreError as refusal:
         return problem_response(problem_of_store(refusal), request[REQUEST_ID])
+    except VoicesError as refusal:
+        return problem_response(problem_of_voices(refusal), request[REQUEST_ID])
     except web.HTTPException as error:
         return problem_response(problem_of_http(error), request[REQUEST_ID])
     except web.RequestPayloadError:

@@ -49,7 +49,7 @@ def _schemas(routes: list[Route]) -> tuple[Names, Json]:
     """Give the reference to each model as sent or answered, and all definitions."""
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ProblemDetails, "serialization")]
     for route in routes:
-        wanted += [(route.body, "validation")] if route.body else []
+        wanted += [(model, "validation") for model in route.bodies.values()]
         wanted += [(route.answer, "serialization")] if route.answer else []
     references, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REFERENCE)
     return {(model, mode): references[model, mode] for model, mode in wanted}, definitions["$defs"]
@@ -63,9 +63,9 @@ def _operation(route: Route, names: Names) -> Json:
         "parameters": _parameters(route),
         "responses": _responses(route, names),
     }
-    if route.body:
-        schema = names[route.body, "validation"]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if route.bodies:
+        content = {kind: {"schema": names[model, "validation"]} for kind, model in route.bodies.items()}
+        operation["requestBody"] = {"required": True, "content": content}
     if route.public:
         operation["security"] = []
     if route.operator_only:
@@ -101,7 +101,7 @@ def _responses(route: Route, names: Names) -> Json:
     if route.produces:
         content: Json = {media_type: {} for media_type in route.produces}
         if route.method != "GET":
-            return {"200": {"description": "ファイル", "content": content}, **responses}
+            return {str(route.status): {"description": "ファイル", "content": content}, **responses}
         return {
             "200": {"description": "音声", "content": content},
             "206": {"description": "音声の一部", "content": content},

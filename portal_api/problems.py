@@ -7,6 +7,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
 from store.errors import BadCursor, Conflict, InUse, NotFound, StoreError, Unusable
+from voices.errors import Busy, Refused, VoicesError
 
 MOST_FIELD_ERRORS = 50
 
@@ -25,13 +26,28 @@ TITLES: dict[str, tuple[int, str]] = {
     "in_use": (409, "使用中のため削除できません"),
     "name_taken": (409, "同じ名前が既に使われています"),
     "username_taken": (409, "このユーザー名は既に使われています"),
+    "schedule_exists": (409, "この電話番号のスケジュールは既にあります"),
+    "schedule_off": (409, "スケジュールがOFFです"),
+    "whitelist_full": (409, "ホワイトリストの登録件数が上限を超えます"),
     "number_taken": (409, "この電話番号は既に登録されています"),
+    "too_many_services": (409, "通知サービスはこれ以上追加できません"),
+    "not_failed": (409, "再送できるのは送信に失敗した通知だけです"),
+    "too_many_prompts": (409, "これ以上音声を登録できません"),
     "body_too_large": (413, "リクエストが大きすぎます"),
-    "unsupported_media_type": (415, "Content-Typeはapplication/jsonにしてください"),
+    "file_too_large": (413, "ファイルが大きすぎます"),
+    "unsupported_media_type": (415, "このContent-Typeは使えません"),
     "range_not_satisfiable": (416, "指定された範囲は返せません"),
     "invalid_body": (422, "入力内容に誤りがあります"),
+    "not_audio": (422, "音声ファイルとして読み取れません"),
+    "damaged_audio": (422, "音声ファイルが壊れています"),
+    "has_video": (422, "映像を含むファイルは使えません"),
+    "inaudible": (422, "音が聞き取れません"),
+    "audio_too_long": (422, "音声が長すぎます"),
     "internal_error": (500, "サーバーで問題が発生しました"),
     "conversion_unavailable": (503, "音声を変換できません"),
+    "voices_unavailable": (503, "音声の生成が一時的に使えません"),
+    "voices_busy": (503, "音声の生成が混み合っています"),
+    "storage_full": (507, "保存する場所が足りません"),
     "database_unavailable": (503, "データベースが一時的に使えません"),
 }
 DETAILS = {
@@ -40,7 +56,19 @@ DETAILS = {
     "account_required": "運用者のトークンでは、対象のアカウントをaccount_idで指定してください。",
     "unauthorized": "Authorization: Bearer に有効なトークンを付けてください。",
     "not_found": "指定されたものは存在しないか、このアカウントのものではありません。",
+    "schedule_off": "スケジュールをONにするか、動作設定でルールを選んでください。",
+    "whitelist_full": "1つのホワイトリストに登録できるのは1,000件までです。",
     "body_too_large": "リクエストの本文は1 MiBまでです。",
+    "too_many_prompts": "1つの電話番号に登録できる音声は300件までです。使わない音声を削除してください。",
+    "file_too_large": "音声ファイルは20 MBまでです。",
+    "not_audio": "WAV、MP3、M4A、OGG、FLACのいずれかの音声ファイルにしてください。",
+    "damaged_audio": "最後まで読み取れませんでした。ファイルを確かめるか、別の形式で保存し直してください。",
+    "has_video": "音声だけのファイルにしてください。",
+    "inaudible": "音がないか、小さすぎるか、短すぎます。録音し直してください。",
+    "audio_too_long": "音声は120秒以内にしてください。",
+    "voices_unavailable": "しばらく待ってから再度お試しください。",
+    "voices_busy": "しばらく待ってから再度お試しください。",
+    "storage_full": "時間をおいて再度お試しください。続く場合はお問い合わせください。",
     "internal_error": "時間をおいて再度お試しください。続く場合はrequest_idを添えてお問い合わせください。",
     "conversion_unavailable": "WAV形式では取得できます。MP3は時間をおいて再度お試しください。",
     "database_unavailable": "しばらく待ってから再度お試しください。",
@@ -67,6 +95,10 @@ FIELD_DETAILS = {
     "enum": "{expected} のいずれかで指定してください。",
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",
+    "unreadable": "読み上げられる文字がありません。",
+    "past": "これからの日時を指定してください。",
+    "date_from_datetime_parsing": "日付(2026-12-29)で指定してください。",
+    "date_type": "日付(2026-12-29)で指定してください。",
     "repeated": "1回だけ指定してください。",
 }
 HTTP_CODES = {
@@ -164,6 +196,18 @@ def problem_of_store(refusal: StoreError) -> Problem:
             return Problem("bad_cursor")
         case _:
             return Problem("internal_error")
+
+
+def problem_of_voices(refusal: VoicesError) -> Problem:
+    """Say what the voices refused."""
+    match refusal:
+        case Refused(code="unreadable"):
+            return Problem("invalid_body", errors=[field_error("text", "unreadable")])
+        case Refused():
+            return Problem(refusal.code)
+        case _:
+            code = "voices_busy" if isinstance(refusal, Busy) else "voices_unavailable"
+            return Problem(code, headers={"Retry-After": "5"})
 
 
 def problem_of_http(error: web.HTTPException) -> Problem:

@@ -7,10 +7,10 @@ and the names in its path. It returns a model, None (204) or a response of its o
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -18,17 +18,22 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from portal_api.forms import Form, read_form
 from portal_api.problems import Problem, field_error, problem_of_validation
+from settings import NotificationSettings
 from store.accounts import get_account
 from store.database import Database
 from store.media import Media
 from store.models import Role
 from store.tokens import Identity
+from voices.studio import Studio
 
 API = "/api/v1"
 BODY_TIMEOUT_S = 30.0
 CONVERSIONS_AT_ONCE = 2
 ID = re.compile(r"[!-~]{1,64}")
+JSON = "application/json"
+FORM = "multipart/form-data"
 PATH_NAME = re.compile(r"\{(\w+)\}")
 
 Handler = Callable[..., Awaitable[BaseModel | web.StreamResponse | None]]
@@ -44,7 +49,9 @@ class Parts:
     node: str
     secret_key: str
     database_timeout_s: float = 5.0
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
+    studio: Studio = field(default_factory=Studio)
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -92,8 +99,12 @@ class Route:
     hints: dict[str, Any]
 
     @property
-    def body(self) -> type[BaseModel] | None:
-        return self.hints.get("body")
+    def bodies(self) -> dict[str, type[BaseModel]]:
+        """The models that the body may be, by media type; none where the handler takes no body."""
+        if "body" not in self.hints:
+            return {}
+        models = get_args(self.hints["body"]) or (self.hints["body"],)
+        return {FORM if issubclass(model, Form) else JSON: model for model in models}
 
     @property
     def query(self) -> type[BaseModel] | None:
@@ -225,8 +236,8 @@ async def _arguments(route: Route, ask: Ask) -> dict[str, Any]:
         raise Problem(
             "invalid_query", errors=[field_error(name, "extra_forbidden") for name in list(given)[:50]]
         )
-    if route.body:
-        arguments["body"] = await _checked_body(route.body, ask.request)
+    if route.bodies:
+        arguments["body"] = await _body(route.bodies, ask.request)
     return arguments
 
 
@@ -266,9 +277,15 @@ def _checked_query(model: type[BaseModel], given: dict[str, str]) -> BaseModel:
         raise problem_of_validation("invalid_query", wrong) from None
 
 
+async def _body(models: Mapping[str, type[BaseModel]], request: web.Request) -> BaseModel:
+    model = models.get(request.content_type)
+    if model is None:
+        accepted = f"Content-Typeは{'または'.join(models)}にしてください。"
+        raise Problem("unsupported_media_type", accepted)
+    return await (read_form if issubclass(model, Form) else _checked_body)(model, request)
+
+
 async def _checked_body(model: type[BaseModel], request: web.Request) -> BaseModel:
-    if request.content_type != "application/json":
-        raise Problem("unsupported_media_type")
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             raw = await request.read()

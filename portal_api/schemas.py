@@ -43,7 +43,8 @@ def _rfc_3339(text: Any) -> Any:
     return text
 
 
-def _plain_text(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Refuse control characters and what is no character."""
     if any(unicodedata.category(sign) in NOT_TEXT for sign in text):
         raise PydanticCustomError("text", "制御文字など、使えない文字が含まれています。")
     return text
@@ -72,13 +73,15 @@ Timestamp = Annotated[
 ]
 TimeGiven = Annotated[
     AwareDatetime,
+    # In a strict body too: what comes is text, and checked by us.
+    Field(strict=False),
     BeforeValidator(_rfc_3339),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:00:00+09:00"]}),
 ]
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_plain_text)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(plain_text)
 ]
-Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(_plain_text)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), AfterValidator(plain_text)]
 Lines = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_lines)]
 """Free text of several lines."""
 

@@ -1,6 +1,6 @@
 """Fetch Debian packages into a private folder: without root, and without touching the host.
 
-    python3 -m scripts.private_packages asterisk test-tools
+    python3 -m scripts.private_packages asterisk ffmpeg test-tools
 
 apt, given a state of its own in which nothing is installed, resolves everything a package needs, the C
 library included. The packages are unpacked side by side into `.cache/packages/<group>/root`, and their
@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 SUITE = "forky"  # the first Debian release with Asterisk 22
 OLDEST_ASTERISK = (22, 5)
+OLDEST_FFMPEG = (4, 4)
 KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
@@ -47,6 +48,8 @@ class Tool:
     program: str
     version_argument: str
     folders: Mapping[str, str] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+    """Folders below the library folder that Debian's own loader would search too."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,10 @@ ASTERISK = Tool(
 )
 SIPP = Tool("usr/bin/sipp", "-v")
 BARESIP = Tool("usr/bin/baresip", "-h", {"module_folder": "usr/lib/baresip/modules"})
+FFMPEG = Tool("usr/bin/ffmpeg", "-version", libraries=("pulseaudio", "blas", "lapack"))
 GROUPS = {
     "asterisk": Group("Asterisk 22", ("asterisk",), {"asterisk": ASTERISK}),
+    "ffmpeg": Group("ffmpeg", ("ffmpeg",), {"ffmpeg": FFMPEG}),
     "test-tools": Group(
         "SIPp and baresip", ("sip-tester", "baresip-core"), {"sipp": SIPP, "baresip": BARESIP}
     ),
@@ -199,11 +204,12 @@ class Machine:
             )
         return cls(*ARCHITECTURES[platform.machine()])
 
-    def command(self, root: Path, program: str) -> list[str]:
-        """How to start `program` of `root` with the libraries of `root`."""
+    def command(self, root: Path, tool: Tool) -> list[str]:
+        """How to start `tool` of `root` with the libraries of `root`."""
         libraries = root / "usr/lib" / self.triplet
         loader = next(iter(sorted(libraries.glob("ld-linux-*.so.*"))), libraries / "ld-linux.so")
-        return [str(loader), "--library-path", str(libraries), str(root / program)]
+        searched = ":".join(map(str, [libraries, *(libraries / name for name in tool.libraries)]))
+        return [str(loader), "--library-path", searched, str(root / tool.program)]
 
 
 class PrivateApt:
@@ -270,16 +276,16 @@ class PrivateApt:
 def fetch(names: Iterable[str], cache: Path) -> None:
     """Make every group in `names` ready under `cache`, and write `tools.json`."""
     with locked(cache):
-        found_asterisk = host_asterisk()
+        found = host_tools()
         missing = [
             name
             for name in names
-            if not (name == "asterisk" and found_asterisk)
+            if not (GROUPS[name].tools and set(GROUPS[name].tools) <= set(found))
             and not _is_current(GROUPS[name], packages_root(cache, name))
         ]
         if missing:
             _fetch_missing(missing, cache)
-        _write_tools(cache, found_asterisk)
+        _write_tools(cache, found)
 
 
 def packages_root(cache: Path, name: str) -> Path:
@@ -321,9 +327,7 @@ def unpack(group: Group, archives: Sequence[Path], root: Path, machine: Machine)
         ThreadPoolExecutor(os.cpu_count()) as threads,
     ):
         list(threads.map(unpack_one, archives))
-    versions = {
-        name: _tool_version(machine.command(draft, tool.program), tool) for name, tool in group.tools.items()
-    }
+    versions = {name: _tool_version(machine.command(draft, tool), tool) for name, tool in group.tools.items()}
     contents = {"packages": group.packages, "machine": machine.triplet, "versions": versions}
     (draft / CONTENTS).write_text(json.dumps(contents))
     if root.exists():
@@ -353,6 +357,26 @@ def _tool_version(command: list[str], tool: Tool) -> str:
     if version is None:
         raise SetupFailed(f"{tool.program} does not start: {(said.stderr or said.stdout).strip()[:500]}")
     return ".".join(map(str, version))
+
+
+def host_tools() -> dict[str, dict[str, object]]:
+    """What this host has already and is new enough, described as in `tools.json`."""
+    found = {"asterisk": host_asterisk(), "ffmpeg": host_ffmpeg()}
+    return {name: tool for name, tool in found.items() if tool}
+
+
+def host_ffmpeg() -> dict[str, object] | None:
+    """The host's own ffmpeg, when a new enough one is on the path."""
+    program = shutil.which("ffmpeg")
+    if not program:
+        return None
+    try:
+        version = parse_version(_output([program, "-version"], program))
+    except (OSError, SetupFailed):
+        return None
+    if version is None or version < OLDEST_FFMPEG:
+        return None
+    return {"command": [program], "version": ".".join(map(str, version))}
 
 
 def host_asterisk() -> dict[str, object] | None:
@@ -398,15 +422,14 @@ def _first_folder(candidates: list[str]) -> str:
     return next((folder for folder in candidates if Path(folder).is_dir()), candidates[0])
 
 
-def _write_tools(cache: Path, found_asterisk: dict[str, object] | None) -> None:
+def _write_tools(cache: Path, found: Mapping[str, dict[str, object]]) -> None:
     """Describe all that is unpacked; written anew each time, so a checkout that was moved heals itself."""
     tools: dict[str, object] = {}
     for name, group in GROUPS.items():
         root = packages_root(cache, name)
         if group.tools and _is_current(group, root):
             tools |= _described(group, root)
-    if found_asterisk:
-        tools["asterisk"] = found_asterisk
+    tools |= found
     path = cache / "tools.json"
     text = json.dumps(tools, indent=2) + "\n"
     if path.exists() and path.read_text() == text:
@@ -422,7 +445,7 @@ def _described(group: Group, root: Path) -> dict[str, object]:
     assert isinstance(versions, dict)
     return {
         name: {
-            "command": machine.command(root, tool.program),
+            "command": machine.command(root, tool),
             "version": versions[name],
             **{key: str(root / path.format(triplet=machine.triplet)) for key, path in tool.folders.items()},
         }

@@ -7,11 +7,15 @@ environment. `docs/settings.md` lists every variable; a test keeps the two alike
 import ipaddress
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
+from urllib.parse import urlsplit
+
+from settings.notifications import NotificationSettings
 
 Mode = Literal["embedded", "production"]
 T = TypeVar("T")
@@ -21,6 +25,8 @@ PASSWORD_SIGNS = "-_.~+/=@:!*"
 UNFIT_IN_PATHS = set(",;&|${}[]()<>\"'`\\\n\r\t")
 """Signs with a meaning of their own in a dialplan, an ARI media list or a configuration file."""
 
+CURRENT_MODEL = "current"
+VOSK_MODELS_URL = "https://alphacephei.com/vosk/models"
 LOOPBACK_ONLY: tuple[str, ...] = ("127.0.0.0/8",)
 
 
@@ -64,10 +70,15 @@ class Settings:
     trunk_uri: str
     trunk_accept: tuple[str, ...]
     dialplan_extra: Path | None
+    vosk_model: Path
+    vosk_models_url: str
+    transcribe_processes: int
     log_level: str
     ari_password: str
     ami_password: str
     secret_key: str
+    portal_url: str | None = None
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
     @property
     def embedded(self) -> bool:
@@ -100,6 +111,11 @@ class Settings:
         return self.var / "media"
 
     @property
+    def models(self) -> Path:
+        """Models for speech recognition that were fetched; `current` links to the one in use."""
+        return self.var / "models"
+
+    @property
     def bind_host(self) -> str:
         """The address as it stands before a port: IPv6 in brackets."""
         return f"[{self.bind}]" if ":" in self.bind else self.bind
@@ -129,6 +145,15 @@ class _Reader:
         except ValueError as wrong:
             self.problems.append(f"DENWABAN_{name}={raw!r}: {wrong}")
             return default
+
+    def secret(self, name: str, parse: Callable[[str], str]) -> str | None:
+        """As `parsed`, and the value is in no problem's text."""
+        raw = self.text(name, "")
+        try:
+            return parse(raw) if raw else None
+        except ValueError as wrong:
+            self.problems.append(f"DENWABAN_{name}: {wrong}")
+            return None
 
 
 def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
@@ -181,10 +206,15 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         trunk_uri=reader.parsed("TRUNK_URI", "sip:127.0.0.1:5080", _sip_uri),
         trunk_accept=accept,
         dialplan_extra=reader.parsed("DIALPLAN_EXTRA", None, _file),
+        vosk_model=reader.parsed("VOSK_MODEL", var / "models" / CURRENT_MODEL, lambda raw: folder / raw),
+        vosk_models_url=reader.parsed("VOSK_MODELS_URL", VOSK_MODELS_URL, _http_url),
+        transcribe_processes=reader.parsed("TRANSCRIBE_PROCESSES", _processors(), _few),
         log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
         ari_password=given["ARI_PASSWORD"],
         ami_password=given["AMI_PASSWORD"],
         secret_key=given["SECRET_KEY"],
+        portal_url=reader.parsed("PORTAL_URL", None, _base_url),
+        notifications=_notifications(reader),
     )
     if (settings.sip_tls_port or settings.sip_wss_port) and not (
         settings.tls_certificate and settings.tls_key
@@ -194,6 +224,22 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
     if reader.problems:
         raise SettingsRefused(reader.problems)
     return _with_kept_secrets(settings) if settings.embedded else settings
+
+
+def _notifications(reader: _Reader) -> NotificationSettings:
+    plain = NotificationSettings()
+    return NotificationSettings(
+        slack_url=reader.parsed("SLACK_URL", plain.slack_url, _base_url),
+        chatwork_url=reader.parsed("CHATWORK_URL", plain.chatwork_url, _base_url),
+        line_url=reader.parsed("LINE_URL", plain.line_url, _base_url),
+        lineworks_url=reader.parsed("LINEWORKS_URL", plain.lineworks_url, _base_url),
+        lineworks_auth_url=reader.parsed("LINEWORKS_AUTH_URL", plain.lineworks_auth_url, _base_url),
+        teams_hosts=reader.parsed("TEAMS_HOSTS", plain.teams_hosts, _hosts),
+        google_chat_hosts=reader.parsed("GOOGLE_CHAT_HOSTS", plain.google_chat_hosts, _hosts),
+        webhook_networks=reader.parsed("WEBHOOK_NETWORKS", (), _networks),
+        smtp_url=reader.secret("SMTP_URL", _smtp_url),
+        mail_from=reader.parsed("MAIL_FROM", plain.mail_from, _mail_address),
+    )
 
 
 def _with_kept_secrets(settings: Settings) -> Settings:
@@ -331,6 +377,53 @@ def _sip_uri(raw: str) -> str:
     if scheme not in {"sip", "sips"} or not rest or not raw.isprintable() or set(raw) & set(' "<>\\'):
         raise ValueError("must be a SIP URI, as sip:192.0.2.1:5060")
     return raw
+
+
+def _base_url(raw: str) -> str:
+    if not re.fullmatch(r"https?://[^\s?#@]+", raw):
+        raise ValueError("must be a URL without query, as https://api.example.com/v2")
+    return raw.rstrip("/")
+
+
+def _hosts(raw: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip().lower() for part in raw.split(","))
+    if not all(re.fullmatch(r"(\*\.)?[a-z0-9.-]+(:[0-9]{1,5})?", host) for host in hosts):
+        raise ValueError("must be host names with commas, as *.example.com or example.com:8443")
+    return hosts
+
+
+def _smtp_url(raw: str) -> str:
+    try:
+        parts = urlsplit(raw)
+        usable = parts.scheme in {"smtp", "smtps"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be smtp://user:password@host:port or smtps://…")
+    return raw
+
+
+def _mail_address(raw: str) -> str:
+    if not re.fullmatch(r"[!-~]+@[A-Za-z0-9.-]+", raw):
+        raise ValueError("must be a mail address")
+    return raw
+
+
+def _http_url(raw: str) -> str:
+    if not raw.startswith(("http://", "https://")) or not raw.isprintable() or " " in raw:
+        raise ValueError("must start with http:// or https://")
+    return raw.rstrip("/")
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _few(raw: str) -> int:
+    if not raw.isdecimal() or not 0 < int(raw) <= 64:
+        raise ValueError("must be a number from 1 to 64")
+    return int(raw)
 
 
 def _log_level(raw: str) -> str:

@@ -1,11 +1,33 @@
-"""What a call needs to know of the number it came for: one query."""
+"""What a call needs to know of the number it came for: one quick query, and further ones only where needed.
 
+A number whose schedule picks another rule than its own setting costs a second query, a rule with a
+whitelist one more.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Select, String, and_, bindparam, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store.models import NumberUse, PhoneNumber, Prompt, RusurepoRule, RusurepoSetting
+from store.hours import Choice, Override, applies, read_plan, until
+from store.models import (
+    CallerKind,
+    EntryKind,
+    NumberUse,
+    PhoneNumber,
+    Prompt,
+    RusurepoRule,
+    RusurepoSetting,
+    Schedule,
+    WhenUnanswered,
+    WhitelistEntry,
+    now,
+)
+
+LOOK_AHEAD_DAYS = 2
 
 
 @dataclass(frozen=True)
@@ -16,62 +38,164 @@ class Rule:
     name: str
     start_prompt: str
     end_prompt: str
+    whitelist_id: str | None = None
+    ring_first_s: int = 0
+    whitelisted_unanswered: WhenUnanswered = WhenUnanswered.RUSUREPO
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The whitelist's entry that a caller matches."""
+
+    kind: EntryKind
+    value: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: a number in E.164, or why there is none."""
+
+    number: str | None
+    kind: CallerKind
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A number as a call finds it. `rule` is None when 留守レポ is OFF or has no rule."""
+    """A number as a call finds it. `rule` is None when 留守レポ is OFF or has no rule; `because` says why."""
 
     number_id: str
     account_id: str
     e164: str
     use: NumberUse
     rule: Rule | None
+    because: str = "manual"
+    listed: Listed | None = None
 
 
 _number, _setting, _rule = PhoneNumber.__table__, RusurepoSetting.__table__, RusurepoRule.__table__
 _start, _end = Prompt.__table__.alias("start"), Prompt.__table__.alias("end")
-_ALL = select(
-    _number.c.id,
-    _number.c.account_id,
-    _number.c.e164,
-    _number.c.use,
-    _setting.c.enabled,
+_schedule, _entry = Schedule.__table__, WhitelistEntry.__table__
+_RULE = (
     _rule.c.id,
     _rule.c.name,
     _start.c.sha256,
     _end.c.sha256,
+    _rule.c.whitelist_id,
+    _rule.c.ring_first_s,
+    _rule.c.whitelisted_unanswered,
+)
+_HOURS = (
+    _schedule.c.plan,
+    _schedule.c.overridden,
+    _schedule.c.override_rule_id,
+    _schedule.c.override_until,
+)
+_ALL: Select[Any] = select(
+    _number.c.id, _number.c.account_id, _number.c.e164, _number.c.use, _setting.c.enabled, *_HOURS, *_RULE
 ).select_from(
     _number.outerjoin(_setting, _setting.c.number_id == _number.c.id)
+    .outerjoin(_schedule, and_(_schedule.c.number_id == _number.c.id, _schedule.c.enabled))
     .outerjoin(_rule, _rule.c.id == _setting.c.rule_id)
     .outerjoin(_start, _start.c.id == _rule.c.start_prompt_id)
     .outerjoin(_end, _end.c.id == _rule.c.end_prompt_id)
 )
-# Built once and asked of a bare connection: every call waits for this one.
+_RULES: Select[Any] = select(*_RULE).select_from(
+    _rule.join(_start, _start.c.id == _rule.c.start_prompt_id).join(_end, _end.c.id == _rule.c.end_prompt_id)
+)
+# Built once and asked of a bare connection: every call waits for these.
 _ONE = _ALL.where(_number.c.e164 == bindparam("dialled"))
+_ONE_RULE = _RULES.where(_rule.c.id == bindparam("rule_id"), _rule.c.number_id == bindparam("number_id"))
+_ENTRIES = select(_entry.c.kind, _entry.c.value, _entry.c.name).where(
+    _entry.c.whitelist_id == bindparam("whitelist_id")
+)
+_caller = bindparam("value", type_=String)
+# Two, and not one with OR, which would read the whole list.
+_LISTED = union_all(
+    _ENTRIES.where(_entry.c.kind == bindparam("kind"), _entry.c.value == _caller),
+    _ENTRIES.where(_entry.c.kind == EntryKind.PREFIX, _caller.startswith(_entry.c.value)),
+)
 
 
-def look_up(connection: Connection, e164: str) -> Arrival | None:
-    """The number `e164` as it is set now, or None when it is not ours."""
-    row = connection.execute(_ONE, {"dialled": e164}).one_or_none()
-    return _arrival(*row) if row else None
-
-
-async def every_number(session: AsyncSession) -> list[Arrival]:
-    """All numbers as they are set now."""
-    return [_arrival(*row) for row in await session.execute(_ALL)]
-
-
-def _arrival(
-    number_id: str,
-    account_id: str,
+def look_up(
+    connection: Connection,
     e164: str,
-    use: NumberUse,
-    enabled: bool | None,
-    rule_id: str | None,
-    rule_name: str,
-    start: str,
-    end: str,
-) -> Arrival:
-    rule = Rule(rule_id, rule_name, start, end) if enabled and rule_id else None
-    return Arrival(number_id, account_id, e164, use, rule)
+    caller: Caller | None = None,
+    rule_id: str | None = None,
+    at: datetime | None = None,
+) -> Arrival | None:
+    """The number `e164` as it is set at `at` (now), or None when it is not ours.
+
+    With `caller`, whether the active rule's whitelist has that caller is looked up too. `rule_id` is a rule
+    chosen for this call before; it is taken as long as it is there.
+    """
+    row = connection.execute(_ONE, {"dialled": e164}).one_or_none()
+    if row is None:
+        return None
+    number_id, account_id, number, use, *_ = row
+    applying = applies(_choice(row), at or now())
+    earlier = _rule_by_id(connection, number_id, rule_id) if rule_id else None
+    if earlier is not None:
+        return Arrival(number_id, account_id, number, use, earlier, "chosen before")
+    rule = _rule_in(row)
+    if rule is None or rule.id != applying.rule_id:
+        rule = _rule_by_id(connection, number_id, applying.rule_id) if applying.rule_id else None
+    listed = _listed(connection, rule.whitelist_id, caller) if rule and rule.whitelist_id and caller else None
+    return Arrival(number_id, account_id, number, use, rule, str(applying), listed)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All numbers as they are set at one moment, and when to ask again: the first may change by itself."""
+
+    numbers: list[Arrival]
+    until: datetime | None
+
+
+async def every_number(session: AsyncSession, at: datetime | None = None) -> Moment:
+    """All numbers as they are set at `at` (now)."""
+    at = at or now()
+    rows = list(await session.execute(_ALL))
+    choices = [_choice(row) for row in rows]
+    scheduled = any(choice.plan for choice in choices)
+    rules = {row[0]: Rule(*row) for row in await session.execute(_RULES)} if scheduled else {}
+    numbers = []
+    for row, choice in zip(rows, choices, strict=True):
+        applying, rule = applies(choice, at), _rule_in(row)
+        if rule is None or rule.id != applying.rule_id:
+            rule = rules.get(applying.rule_id or "")
+        numbers.append(Arrival(row[0], row[1], row[2], row[3], rule, str(applying)))
+    # Whatever changes later than the horizon is found from there.
+    horizon = at + timedelta(days=LOOK_AHEAD_DAYS)
+    changes = [until(choice, at, LOOK_AHEAD_DAYS) or horizon for choice in choices if choice.plan]
+    return Moment(numbers, min(changes, default=None))
+
+
+def _choice(row: Sequence[Any]) -> Choice:
+    _, _, _, _, enabled, plan, overridden, override_rule_id, override_until, rule_id, *_ = row
+    manual = rule_id if enabled else None
+    if plan is None:
+        return Choice(manual)
+    return Choice(manual, read_plan(plan), Override(override_rule_id, override_until) if overridden else None)
+
+
+def _rule_in(row: Sequence[Any]) -> Rule | None:
+    """The rule of the number's own setting, ON or OFF."""
+    rule = row[-len(_RULE) :]
+    return Rule(*rule) if rule[0] else None
+
+
+def _rule_by_id(connection: Connection, number_id: str, rule_id: str) -> Rule | None:
+    row = connection.execute(_ONE_RULE, {"rule_id": rule_id, "number_id": number_id}).one_or_none()
+    return Rule(*row) if row else None
+
+
+def _listed(connection: Connection, whitelist_id: str, caller: Caller) -> Listed | None:
+    """The entry that fits best: the caller's own, else the longest beginning of its number."""
+    wanted = {
+        "whitelist_id": whitelist_id,
+        "kind": EntryKind(caller.kind.value),
+        "value": caller.number or "",
+    }
+    found = [Listed(*row) for row in connection.execute(_LISTED, wanted)]
+    return max(found, key=lambda entry: (entry.kind is not EntryKind.PREFIX, len(entry.value)), default=None)

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 T = TypeVar("T")
 
-THREADS = 4
+THREADS = 2
 WAL_ATTEMPTS = 100
 
 
@@ -64,18 +65,30 @@ def open_database(url: str, busy_timeout_s: float = 5.0) -> Database:
     """
     if not url.startswith("sqlite"):
         return Database(
-            create_async_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=10)
+            create_async_engine(
+                url,
+                hide_parameters=True,
+                json_serializer=_as_json,
+                pool_pre_ping=True,
+                pool_size=10,
+                max_overflow=10,
+            )
         )
     waiting = {"timeout": busy_timeout_s}
-    engine = create_async_engine(url, hide_parameters=True, connect_args=waiting)
+    engine = create_async_engine(url, hide_parameters=True, json_serializer=_as_json, connect_args=waiting)
     plain = create_engine(
         make_url(url).set(drivername="sqlite+pysqlite"),
         hide_parameters=True,
+        json_serializer=_as_json,
         connect_args={**waiting, "check_same_thread": False},
     )
     for one in (engine.sync_engine, plain):
         event.listen(one, "connect", _prepare)
     return Database(engine, plain)
+
+
+def _as_json(value: object) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _prepare(connection: Any, _record: object) -> None:

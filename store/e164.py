@@ -15,6 +15,8 @@ SEPARATORS = re.compile(r"[\s().\-/‐‑‒–—―−ー─~〜]")
 # The library allows Japanese numbers of any length. 020, 050, 060, 070, 080 and 090 have 11 digits with their
 # 0 (0200: 14), all others 10.
 JAPANESE = re.compile(r"\+81(?:200[0-9]{10}|[256789]0[0-9]{8}|(?![256789]0)[1-9][0-9]{8})")
+NATIONAL = re.compile(r"0[1-9][0-9]{8,9}")
+BEGINNING = re.compile(r"\+(?!810)[1-9][0-9]{0,14}")
 ANY_COUNTRY = re.compile(r"\+[1-9][0-9]{6,14}")
 INTERNATIONAL_PREFIXES = re.compile(r"^(?:00(?=81)|010|81(?=\d))")
 
@@ -29,10 +31,10 @@ def parse_e164(text: str) -> E164:
     Dial prefixes such as 184 and the short numbers (110, 117…) are no part of a phone number: they are
     refused, as is all else, with NotAPhoneNumber.
     """
-    if len(text) > LONGEST_SPELLING:
-        raise NotAPhoneNumber("too long")
-    digits = SEPARATORS.sub("", unicodedata.normalize("NFKC", text))
-    international = INTERNATIONAL_PREFIXES.sub(lambda found: "+81" if found[0] == "81" else "+", digits)
+    international = _international(text)
+    if NATIONAL.fullmatch(international) and JAPANESE.fullmatch(japanese := f"+81{international[1:]}"):
+        # Nearly every caller: what the library would say, at a tenth of its price.
+        return E164(japanese)
     if not re.fullmatch(r"(?:\+|0)[0-9]+", international):
         raise NotAPhoneNumber("not a number with its area code or country code")
     try:
@@ -47,6 +49,25 @@ def parse_e164(text: str) -> E164:
     if not shape.fullmatch(e164):
         raise NotAPhoneNumber("wrong number of digits")
     return E164(e164)
+
+
+def parse_prefix(text: str) -> str:
+    """Read how numbers begin, in any spelling that numbers have: `0120`, `+81 90`, `050*` and `050…`.
+
+    The same beginning of E.164 numbers comes out: `+81120`, `+8190`, `+8150`. Raises NotAPhoneNumber.
+    """
+    international = re.sub(r"^0", "+81", _international(text).rstrip("*"))
+    if not BEGINNING.fullmatch(international):
+        raise NotAPhoneNumber("not the beginning of a number with its area code or country code")
+    return international
+
+
+def _international(text: str) -> str:
+    """Digits alone, with the + of an international number in front."""
+    if len(text) > LONGEST_SPELLING:
+        raise NotAPhoneNumber("too long")
+    digits = SEPARATORS.sub("", unicodedata.normalize("NFKC", text))
+    return INTERNATIONAL_PREFIXES.sub(lambda found: "+81" if found[0] == "81" else "+", digits)
 
 
 def is_japanese(number: E164) -> bool:

@@ -73,9 +73,35 @@ async def renew(database: Database, job: TakenJob, lease_s: float) -> bool:
     return bool(await database.transaction(lambda connection: connection.execute(renewed).rowcount))
 
 
+async def release(database: Database, worker: str) -> None:
+    """Give back what a dead life of this worker held, so that nobody need wait for its leases to run out."""
+    held = update(Job).where(Job.state == JobState.RUNNING, Job.leased_by == worker)
+    over = held.values(leased_until=now() - timedelta(seconds=1))
+    await database.transaction(lambda connection: connection.execute(over))
+
+
+async def refuse_lost(session: AsyncSession, job: TakenJob) -> None:
+    """Raises LeaseLost where somebody else has the job by now."""
+    if await session.scalar(select(Job.id).where(*_held(job))) is None:
+        raise LeaseLost(job.id)
+
+
 async def finish(session: AsyncSession, job: TakenJob) -> None:
     """The job is done, together with whatever this transaction keeps. Raises LeaseLost."""
     await _let_go(session, job, state=JobState.DONE, last_error=None)
+
+
+async def waiting_like(session: AsyncSession, job: TakenJob) -> list[str]:
+    """The ids of jobs of the same kind and subject that wait: whoever does this one now does them too."""
+    same = (Job.kind == job.kind, Job.subject_id == job.subject_id, Job.state == JobState.WAITING)
+    return list(await session.scalars(select(Job.id).where(*same)))
+
+
+async def finish_waiting(session: AsyncSession, job_ids: list[str]) -> None:
+    """These are done, as far as nobody has taken them."""
+    if job_ids:
+        waiting = update(Job).where(Job.id.in_(job_ids), Job.state == JobState.WAITING)
+        await session.execute(waiting.values(state=JobState.DONE))
 
 
 async def postpone(

@@ -9,6 +9,7 @@ in the spool.
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -16,14 +17,18 @@ from sqlalchemy import Connection, Executable, bindparam, insert, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from store.database import Database
+from store.deliveries import REPORT_MESSAGE
 from store.models import Call, Job, JournalEntry, MessageOutcome, VoiceMessage, new_id, now
+from store.signals import SIGNAL_DEVICES
 
 log = logging.getLogger(__name__)
 
-GATHER_S = 0.1
+GATHER_S = 0.2
 """How long notes are gathered before they are committed together."""
 
 RETRY_S = 0.5
+REPORT_AFTER = timedelta(seconds=60)
+"""How long the report of a message waits for its text."""
 
 _ENTRY = insert(JournalEntry)
 _CALL = insert(Call)
@@ -74,18 +79,22 @@ class CallJournal:
         self._take(_Deed([_change(call_id, columns)]))
 
     def keep_message(self, message: dict[str, Any]) -> "asyncio.Future[None]":
-        """A message, its call's outcome and the job to transcribe it, in one transaction."""
+        """A message, its call's outcome and the jobs that follow from it, in one transaction.
+
+        It is reported in a minute at the latest: sooner when its transcription says so.
+        """
         message = {"id": new_id(), "created_at": now(), **message}
-        job = {
-            "account_id": message["account_id"],
-            "kind": "transcribe",
-            "subject_id": message["id"],
-            "payload": {},
-        }
+        at = now()
+        jobs = (
+            (SIGNAL_DEVICES, message["number_id"], at),
+            ("transcribe", message["id"], at),
+            (REPORT_MESSAGE, message["id"], at + REPORT_AFTER),
+        )
+        account_id = message["account_id"]
         return self._awaited(
             [
                 (_MESSAGE, message),
-                (_JOB, job),
+                *((_JOB, _job(account_id, *job)) for job in jobs),
                 _settle(message["call_id"], MessageOutcome.KEPT),
             ]
         )
@@ -178,6 +187,16 @@ def _is_refusal(problem: Exception) -> bool:
         of_data = isinstance(problem, IntegrityError | DataError) or code[:2] in {"22", "23"}
         return of_data and not problem.connection_invalidated
     return isinstance(problem, StatementError | ValueError | TypeError)
+
+
+def _job(account_id: str, kind: str, subject_id: str, run_at: datetime) -> dict[str, Any]:
+    return {
+        "account_id": account_id,
+        "kind": kind,
+        "subject_id": subject_id,
+        "payload": {},
+        "run_at": run_at,
+    }
 
 
 def _settle(call_id: str, outcome: MessageOutcome) -> tuple[Executable, dict[str, Any]]:

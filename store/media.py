@@ -1,10 +1,12 @@
 """Media files: prompts and messages, under names such as `messages/2026/11/23/<id>.wav`."""
 
+import contextlib
 import errno
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -77,6 +79,21 @@ class Media:
     def missing(self, names: Iterable[str]) -> set[str]:
         """Those of `names` that are not there."""
         return {name for name in names if not self.path(name).is_file()}
+
+    def touch(self, name: str) -> None:
+        """Note that `name` was needed until now. A name that is not there is fine."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.path(name))
+
+    def names_older(self, prefix: str, moment: datetime) -> list[str]:
+        """The names below the folder `prefix` that were last written or touched before `moment`."""
+        return [
+            path.relative_to(self.folder).as_posix()
+            for path in self.path(prefix).rglob("*")
+            if NAME.fullmatch(path.relative_to(self.folder).as_posix())
+            and path.is_file()
+            and path.stat().st_mtime < moment.timestamp()
+        ]
 
     def _publish(self, name: str, write: Callable[[Path], object]) -> None:
         path = self.path(name)

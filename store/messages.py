@@ -15,9 +15,10 @@ from sqlalchemy.orm import joinedload
 from store.e164 import E164
 from store.errors import NotFound, NotRemoved
 from store.media import Media
-from store.models import CallerKind, JournalEntry, MessageStatus, PhoneNumber, VoiceMessage, now
+from store.models import CallerKind, JournalEntry, MessageStatus, PhoneNumber, Transcript, VoiceMessage, now
 from store.pages import Page, PageRequest, read_page
 from store.signals import signal
+from store.transcripts import says
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,10 @@ Deleted = Literal["deleted", "not_found", "failed"]
 
 @dataclass(frozen=True)
 class MessageFilter:
-    """Which messages; None means any. `since` is within the period, `until` is past its end."""
+    """Which messages; None means any. `since` is within the period, `until` is past its end.
+
+    `text` stands in the transcript as it is shown.
+    """
 
     number_id: str | None = None
     number: E164 | None = None
@@ -40,6 +44,7 @@ class MessageFilter:
     status: MessageStatus | None = None
     caller: E164 | None = None
     caller_kind: CallerKind | None = None
+    text: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """What a row must fulfil; a further way to search is a further line."""
@@ -52,6 +57,7 @@ class MessageFilter:
             (self.status, lambda: VoiceMessage.status == self.status),
             (self.caller, lambda: VoiceMessage.caller == self.caller),
             (self.caller_kind, lambda: VoiceMessage.caller_kind == self.caller_kind),
+            (self.text or None, lambda: VoiceMessage.transcript.has(says(self.text or ""))),
         ]
         return [condition() for value, condition in asked if value is not None]
 
@@ -71,13 +77,14 @@ _UNREAD = VoiceMessage.read_at.is_(None)
 
 def _of_account(account_id: str) -> Select[VoiceMessage]:
     messages = select(VoiceMessage).where(VoiceMessage.account_id == account_id)
-    return messages.options(joinedload(VoiceMessage.number))
+    transcript = joinedload(VoiceMessage.transcript).defer(Transcript.words)
+    return messages.options(joinedload(VoiceMessage.number), transcript)
 
 
 async def list_messages(
     session: AsyncSession, account_id: str, wanted: MessageFilter, request: PageRequest
 ) -> Page[VoiceMessage]:
-    """Give a page of the account's messages, newest first, each with its `number`."""
+    """Give a page of the account's messages, newest first, each with its `number` and `transcript`."""
     rows = _of_account(account_id).where(*wanted.conditions())
     key = (VoiceMessage.started_at, VoiceMessage.id)
     return await read_page(session, rows, key, request, newest_first=True)
@@ -101,7 +108,7 @@ def _unread_count() -> ColumnElement[int]:
 
 
 async def get_message(session: AsyncSession, account_id: str, message_id: str) -> VoiceMessage:
-    """Give the message with its `number`. Raises NotFound."""
+    """Give the message with its `number` and `transcript`. Raises NotFound."""
     message = await session.scalar(_of_account(account_id).where(VoiceMessage.id == message_id))
     if message is None:
         raise NotFound(message_id)

@@ -13,17 +13,17 @@ from store.pages import Page, PageRequest, read_page
 
 def _of_account(account_id: str) -> Select[PhoneNumber]:
     numbers = select(PhoneNumber).where(PhoneNumber.account_id == account_id)
-    return numbers.options(joinedload(PhoneNumber.rusurepo))
+    return numbers.options(joinedload(PhoneNumber.rusurepo), joinedload(PhoneNumber.schedule))
 
 
 async def list_numbers(session: AsyncSession, account_id: str, request: PageRequest) -> Page[PhoneNumber]:
-    """Give a page of the account's numbers, oldest first, each with its `rusurepo`."""
+    """Give a page of the account's numbers, oldest first, each with its `rusurepo` and `schedule`."""
     key = (PhoneNumber.created_at, PhoneNumber.id)
     return await read_page(session, _of_account(account_id), key, request, newest_first=False)
 
 
 async def get_number(session: AsyncSession, account_id: str, number_id: str) -> PhoneNumber:
-    """Give the number with its `rusurepo`. Raises NotFound."""
+    """Give the number with its `rusurepo` and `schedule`. Raises NotFound."""
     number = await session.scalar(_of_account(account_id).where(PhoneNumber.id == number_id))
     if number is None:
         raise NotFound(number_id)

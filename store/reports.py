@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.models import PartReport, now
@@ -13,8 +13,8 @@ from store.upserts import insert_for
 LONGEST_REASON = 500
 
 
-async def report(
-    session: AsyncSession,
+def report_by(
+    connection: Connection,
     part: str,
     ready: bool,
     reason: str = "",
@@ -28,8 +28,21 @@ async def report(
         "details": dict(details or {}),
         "reported_at": at or now(),
     }
-    statement = insert_for(session, PartReport).values(part=part, **said)
-    await session.execute(statement.on_conflict_do_update(index_elements=["part"], set_=said))
+    statement = insert_for(connection, PartReport).values(part=part, **said)
+    connection.execute(statement.on_conflict_do_update(index_elements=["part"], set_=said))
+
+
+async def report(
+    session: AsyncSession,
+    part: str,
+    ready: bool,
+    reason: str = "",
+    details: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
+) -> None:
+    """`report_by` within a session."""
+    connection = await session.connection()
+    await connection.run_sync(report_by, part, ready, reason, details, at)
 
 
 async def read_all(session: AsyncSession) -> Sequence[PartReport]:

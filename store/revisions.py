@@ -9,6 +9,9 @@ from store.upserts import insert_for
 ASTERISK = "asterisk"
 """Counts changes that Asterisk must be told of: devices, numbers, rules, 留守レポ."""
 
+PROMPT_FILES = "prompt_files"
+"""Puts those who keep a prompt's file and those who remove one after the other."""
+
 
 async def bump(session: AsyncSession, scope: str = ASTERISK) -> int:
     """Count one more change and give the new value, starting at 1.

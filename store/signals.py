@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.jobs import enqueue
-from store.models import PhoneNumber, VoiceMessage
+from store.models import Account, Device, PhoneNumber, VoiceMessage
 
 SIGNAL_DEVICES = "signal_devices"
 """Kind of job: set the lamps of the devices of a number (the subject)."""
+
+TEXT_DEVICES = "text_devices"
+"""Kind of job: send the report of a message (the subject) to the devices of its number as SIP MESSAGE."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,26 @@ async def signal(session: AsyncSession, number_id: str) -> None:
 async def lamp_of_number(session: AsyncSession, number_id: str) -> tuple[str, Lamp] | None:
     """The account whose devices ring for the number, and their lamp; None where the number is gone."""
     account_id = await session.scalar(select(PhoneNumber.account_id).where(PhoneNumber.id == number_id))
-    if account_id is None:
-        return None
-    return account_id, (await lamps(session, account_id)).get(account_id, Lamp())
+    return (account_id, (await lamps(session, account_id))[account_id]) if account_id else None
 
 
 async def lamps(session: AsyncSession, account_id: str | None = None) -> dict[str, Lamp]:
-    """Account -> its lamp, for all accounts that have messages or for one."""
-    counted = select(VoiceMessage.account_id, func.count()).group_by(VoiceMessage.account_id)
+    """Account -> its lamp; for one account, or for all, those without messages too."""
+    counted = (
+        select(Account.id, func.count(VoiceMessage.id), func.count(VoiceMessage.read_at))
+        .outerjoin(VoiceMessage, VoiceMessage.account_id == Account.id)
+        .group_by(Account.id)
+    )
     if account_id is not None:
-        counted = counted.where(VoiceMessage.account_id == account_id)
-    return {account: Lamp(new=count) for account, count in await session.execute(counted)}
+        counted = counted.where(Account.id == account_id)
+    rows = await session.execute(counted)
+    return {account: Lamp(new=messages - read, old=read) for account, messages, read in rows}
+
+
+_devices, _messages = Device.__table__, VoiceMessage.__table__
+_SHOWING = select(_devices.c.username).join(_messages, _messages.c.account_id == _devices.c.account_id)
+
+
+def devices_of_message(connection: Connection, message_id: str) -> list[str]:
+    """The user names of the devices that a message is shown on; nothing where it is gone."""
+    return list(connection.scalars(_SHOWING.where(_messages.c.id == message_id)))

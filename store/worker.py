@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from store.database import Database
-from store.jobs import LeaseLost, TakenJob, bury, postpone, renew, take
+from store.jobs import LeaseLost, TakenJob, bury, postpone, release, renew, take
 from store.models import now
 
 log = logging.getLogger(__name__)
@@ -54,13 +54,20 @@ class Worker:
         handlers: Mapping[str, Handler],
         at_once: int = 4,
         lease_s: float = LEASE_S,
+        poll_s: float = POLL_S,
+        may_take: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`name` tells this process from all others that work on the same database."""
+        """`name` tells this process from all others that work on the same database.
+
+        While `may_take` says no, jobs are left to others.
+        """
         self._database = database
         self._name = name
         self._handlers = dict(handlers)
         self._at_once = at_once
         self._lease_s = lease_s
+        self._poll_s = poll_s
+        self._may_take = may_take
         self._at_work: set[asyncio.Task[None]] = set()
         self.problem = ""
         """Why no job can be taken at the moment; empty when all is well."""
@@ -70,17 +77,38 @@ class Worker:
         """Jobs being done."""
         return len(self._at_work)
 
+    async def drained(self) -> None:
+        """Wait until what is being done is done; no end of it unless `may_take` says no."""
+        while self._at_work:
+            await asyncio.wait(self._at_work)
+
+    async def run_anew(self) -> None:
+        """As `run`, and first take up at once what a dead life of the same name held.
+
+        For a process that no other has the name of.
+        """
+        while True:
+            try:
+                await release(self._database, self._name)
+                break
+            except (SQLAlchemyError, OSError) as away:
+                self.problem = type(away).__name__
+                await asyncio.sleep(AWAY_S)
+        await self.run()
+
     async def run(self) -> None:
         try:
             while True:
                 await self._fill()
-                await asyncio.sleep(AWAY_S if self.problem else POLL_S)
+                await asyncio.sleep(AWAY_S if self.problem else self._poll_s)
         finally:
             for task in self._at_work:
                 task.cancel()
             await asyncio.gather(*self._at_work, return_exceptions=True)
 
     async def _fill(self) -> None:
+        if not self._may_take():
+            return
         free = self._at_once - len(self._at_work)
         if free <= 0:
             await asyncio.wait(self._at_work, return_when=asyncio.FIRST_COMPLETED)

@@ -11,6 +11,7 @@ from typing import Any
 from panoramisk import Manager
 from panoramisk.ami_protocol import AMIProtocol
 
+from pbx.dialplan import names
 from pbx.dialplan.names import APPLICATION
 from pbx.errors import AsteriskAway, AsteriskRefused
 
@@ -102,6 +103,27 @@ class Ami:
 
     async def remove(self, family: str, key: str) -> None:
         await self.send("DBDel", Family=family, Key=key)
+
+    async def set_lamp(self, mailbox: str, new: int, old: int) -> None:
+        """Set a mailbox's counts; whoever is registered for it is told at once, others when they register.
+
+        The dialplan does it, on a channel that lives for a moment.
+        """
+        values = {names.LAMP_MAILBOX: mailbox, names.LAMP_NEW: new, names.LAMP_OLD: old}
+        await self.send(
+            "Originate",
+            Channel=f"Local/s@{names.CONTEXT_LAMP}/n",
+            Application="NoOp",
+            # The underscores let the other half of the channel have them.
+            Variable=",".join(f"__{name}={value}" for name, value in values.items()),
+            Timeout="3000",
+        )
+
+    async def contacts(self, username: str) -> list[str]:
+        """Where a device is registered, as URIs; nothing where it is not."""
+        answer = await self.send("Getvar", Variable=f"PJSIP_DIAL_CONTACTS({username})")
+        prefix = f"PJSIP/{username}/"
+        return [contact.removeprefix(prefix) for contact in str(answer.value).split(f"&{prefix}") if contact]
 
     async def _send(self, action: str, headers: dict[str, str], as_list: bool) -> Any:
         manager = self._manager

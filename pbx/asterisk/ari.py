@@ -1,8 +1,9 @@
 """The ARI session: events on one websocket, commands where none waits behind another call's.
 
 Commands that Asterisk merely queues (play, record, stop, hang up, continue) go over the websocket, which
-is cheap. The websocket answers in order, so whatever may wait for a channel's own thread (answer, and
-every GET of a channel) goes over HTTP, where it holds up nobody else.
+is cheap, and so does answering, since a new channel's thread is free. The websocket answers in order:
+whatever may wait for a channel's own thread (every GET of a channel) goes over HTTP, where it holds up
+nobody else.
 
 Words are ARI's: https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Asterisk_REST_Interface/
 """
@@ -11,13 +12,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
-from socket import IPPROTO_TCP, TCP_QUICKACK
+from socket import IPPROTO_TCP, TCP_CORK, TCP_QUICKACK
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import aiohttp
 import orjson
+from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from pbx.dialplan.names import APPLICATION
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp
@@ -37,7 +40,6 @@ REPLACED_S = 30.0
 WANTED_EVENTS = (
     "StasisStart",
     "StasisEnd",
-    "ChannelDestroyed",
     "ChannelDtmfReceived",
     "ChannelHangupRequest",
     "PlaybackFinished",
@@ -51,6 +53,32 @@ WANTED_EVENTS = (
 Json = dict[str, Any]
 
 
+Verdict = Callable[[int, str], Exception | None]
+"""What a refusal (status, reason) means; None: it is no error."""
+
+
+def of_channel(status: int, reason: str) -> Exception:
+    """404: no such channel. 409: it left our application. 412: wrong state. The caller is gone."""
+    if status in {404, 409, 412}:
+        return HungUp(f"{status} {reason}")
+    return AsteriskRefused(status, reason)
+
+
+def unless_gone(status: int, reason: str) -> Exception | None:
+    """To end what has ended is no error."""
+    return None if status in {404, 409} else AsteriskRefused(status, reason)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A command on its way."""
+
+    what: str
+    answer: "asyncio.Future[None]"
+    verdict: Verdict
+    asked_at: float
+
+
 class Replaced(AsteriskAway):
     """Another session has taken our application; this one would hear nothing more."""
 
@@ -61,18 +89,38 @@ class Ari(Protocol):
     404 and 409 of a channel's verb mean that the caller is gone: HungUp.
     """
 
-    async def answer(self, channel: str) -> None: ...
-    async def play(self, channel: str, playback: str, media: str) -> None: ...
-    async def stop_playback(self, playback: str) -> None: ...
+    def answer(self, channel: str) -> Awaitable[None]: ...
+    def play(self, channel: str, playback: str, media: str) -> Awaitable[None]: ...
+    def stop_playback(self, playback: str) -> Awaitable[None]: ...
     async def playback_exists(self, playback: str) -> bool: ...
-    async def record(self, channel: str, recording: str, limit_s: int, silence_s: int) -> None: ...
-    async def stop_recording(self, recording: str) -> None: ...
+    def record(self, channel: str, recording: str, limit_s: int, silence_s: int) -> Awaitable[None]: ...
+    def stop_recording(self, recording: str) -> Awaitable[None]: ...
     async def recording_exists(self, recording: str) -> bool: ...
-    async def hang_up(self, channel: str, cause: int) -> None: ...
-    async def continue_in_dialplan(self, channel: str, context: str) -> None: ...
+    def hang_up(self, channel: str, cause: int) -> Awaitable[None]: ...
+    def continue_in_dialplan(self, channel: str, context: str, extension: str) -> Awaitable[None]: ...
     async def until_connected(self, timeout_s: float) -> None: ...
     async def channels(self) -> list[Json]: ...
     async def our_channel_ids(self) -> set[str]: ...
+
+
+class _Listener(WSListener):
+    """Takes every message in as it arrives, without a task in between."""
+
+    def __init__(self, take: Callable[[Json], None]) -> None:
+        self._take = take
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._socket = transport.underlying_transport.get_extra_info("socket")
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.last_in_buffer:
+            # Asterisk sends no small piece before the last is acknowledged; the kernel would take 40 ms.
+            with suppress(OSError):
+                self._socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
+        if frame.msg_type is WSMsgType.TEXT:
+            self._take(orjson.loads(frame.get_payload_as_memoryview()))
+        elif frame.msg_type is WSMsgType.CLOSE:
+            transport.disconnect()
 
 
 class AriSession:
@@ -82,9 +130,10 @@ class AriSession:
         self._base = f"http://{host}:{port}/ari"
         self._headers = {"Authorization": aiohttp.encode_basic_auth(APPLICATION, password)}
         self._http: aiohttp.ClientSession | None = None
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._answers: dict[str, asyncio.Future[Json]] = {}
+        self._wire: WSTransport | None = None
+        self._questions: dict[str, _Question] = {}
         self._numbers = count()
+        self._gathering = False
         self._connected = asyncio.Event()
         self.last_problem = "not connected yet"
 
@@ -119,7 +168,14 @@ class AriSession:
                     log.error("another control plane has taken this Asterisk", extra={"action": "replaced"})
                     self._away("another control plane has taken this Asterisk")
                     pause_s = REPLACED_S
-                except (aiohttp.ClientError, AsteriskAway, AsteriskRefused, OSError, TimeoutError) as problem:
+                except (
+                    aiohttp.ClientError,
+                    AsteriskAway,
+                    AsteriskRefused,
+                    OSError,
+                    TimeoutError,
+                    WSError,
+                ) as problem:
                     self._away(f"{type(problem).__name__}: {problem}")
                 except Exception as mistake:
                     # Without this session no call is taken: it outlives every mistake of ours.
@@ -138,79 +194,83 @@ class AriSession:
         on_connected: Callable[[], Awaitable[None]],
         on_event: Callable[[Json], None],
     ) -> None:
-        url = f"{self._base}/events?app={APPLICATION}&subscribeAll=false"
-        async with asyncio.timeout(COMMAND_LIMIT_S):
-            socket = await http.ws_connect(
-                url,
-                heartbeat=HEARTBEAT_S,
-                max_msg_size=0,
-                # A peer that does not answer is not waited for when it is left.
-                timeout=aiohttp.ClientWSTimeout(ws_close=0.1),
-            )
-        reader = asyncio.create_task(self._read(socket, on_event), name="ari reader")
+        wire, _ = await ws_connect(
+            lambda: _Listener(lambda event: self._take(event, on_event)),
+            f"ws{self._base.removeprefix('http')}/events?app={APPLICATION}&subscribeAll=false",
+            extra_headers=self._headers,
+            websocket_handshake_timeout=COMMAND_LIMIT_S,
+            enable_auto_ping=True,
+            auto_ping_idle_timeout=HEARTBEAT_S,
+            auto_ping_reply_timeout=HEARTBEAT_S / 2,
+            logger_name=log,
+        )
+        closed = asyncio.create_task(wire.wait_disconnected(), name="ari websocket")
+        giving_up = asyncio.create_task(self._give_up_waiting(), name="ari time-outs")
         synchronising: asyncio.Future[None] | None = None
         try:
-            self._socket = socket
+            self._wire = wire
             await self._ask_http("PUT", f"/applications/{APPLICATION}/eventFilter", json=_filter())
             synchronising = asyncio.ensure_future(on_connected())
-            await asyncio.wait({reader, synchronising}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({closed, synchronising}, return_when=asyncio.FIRST_COMPLETED)
             if not synchronising.done():
                 raise AsteriskAway("the websocket closed during synchronisation")
             synchronising.result()
             self._connected.set()
             log.info("ARI is up", extra={"action": "ari_up"})
-            await reader
+            await closed
         finally:
             self._connected.clear()
-            self._socket = None
-            working = [task for task in (reader, synchronising) if task is not None]
+            self._wire = None
+            working = [task for task in (closed, giving_up, synchronising) if task is not None]
             for task in working:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
             self._fail_answers()
-            await socket.close()
+            # A peer that does not answer is not waited for when it is left.
+            wire.disconnect(graceful=False)
         raise AsteriskAway("the websocket was closed")
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse, on_event: Callable[[Json], None]) -> None:
-        wire = socket.get_extra_info("socket")
-        async for message in socket:
-            # Asterisk sends no small piece before the last is acknowledged; the kernel would take 40 ms.
-            with suppress(OSError, ValueError):
-                wire.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                continue
-            event: Json = orjson.loads(message.data)
-            if event["type"] == "RESTResponse":
-                answer = self._answers.pop(event["request_id"], None)
-                if answer is not None and not answer.done():
-                    answer.set_result(event)
-            elif event["type"] == "ApplicationReplaced":
-                raise Replaced
-            else:
-                try:
-                    on_event(event)
-                except Exception:
-                    # One event we cannot take must not cost the calls of all others.
-                    log.exception("an event was not understood", extra={"action": "event_failed"})
+    def _take(self, event: Json, on_event: Callable[[Json], None]) -> None:
+        if event["type"] == "RESTResponse":
+            self._answered(event)
+        elif event["type"] == "ApplicationReplaced":
+            raise Replaced
+        else:
+            try:
+                on_event(event)
+            except Exception:
+                # One event we cannot take must not cost the calls of all others.
+                log.exception("an event was not understood", extra={"action": "event_failed"})
 
     def _fail_answers(self) -> None:
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_exception(AsteriskAway("the websocket was closed"))
-                # Whoever asked may have failed already, and will not look.
-                answer.exception()
-        self._answers.clear()
+        for question in self._questions.values():
+            _fail(question.answer, AsteriskAway("the websocket was closed"))
+        self._questions.clear()
+
+    def _send(self, wire: WSTransport, request: bytes) -> None:
+        """Send with all else that is asked for in this moment: a packet costs more than what it holds."""
+        if not self._gathering:
+            self._gathering = True
+            _cork(wire, True)
+            asyncio.get_running_loop().call_soon(self._let_go, wire)
+        wire.send(WSMsgType.TEXT, request)
+
+    def _let_go(self, wire: WSTransport) -> None:
+        self._gathering = False
+        _cork(wire, False)
 
     # ---- the two ways of asking ------------------------------------------------------------------
 
-    async def _ask(self, method: str, path: str, **query: str | int) -> None:
-        """Ask over the websocket. Raises AsteriskAway, AsteriskRefused."""
-        socket = self._socket
-        if socket is None:
-            raise AsteriskAway(self.last_problem)
+    def _ask(self, verdict: "Verdict", method: str, path: str, **query: str | int) -> "asyncio.Future[None]":
+        """Ask over the websocket, at once; the future is the answer. AsteriskAway, and as `verdict` says."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
+        wire = self._wire
+        if wire is None or wire.is_disconnected:
+            _fail(answer, AsteriskAway(self.last_problem))
+            return answer
         request_id = str(next(self._numbers))
-        answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
-        self._answers[request_id] = answer
+        self._questions[request_id] = _Question(f"{method} {path}", answer, verdict, loop.time())
         request = {
             "type": "RESTRequest",
             "transaction_id": request_id,
@@ -219,18 +279,33 @@ class AriSession:
             "uri": path[1:],
             "query_strings": [{"name": name, "value": str(value)} for name, value in query.items()],
         }
-        try:
-            async with asyncio.timeout(COMMAND_LIMIT_S):
-                await socket.send_str(orjson.dumps(request).decode())
-                reply = await answer
-        except TimeoutError:
-            raise AsteriskAway(f"no answer to {method} {path} in {COMMAND_LIMIT_S} s") from None
-        except (aiohttp.ClientError, ConnectionError) as problem:
-            raise AsteriskAway(str(problem)) from problem
-        finally:
-            self._answers.pop(request_id, None)
-        if reply["status_code"] >= 300:
-            raise AsteriskRefused(reply["status_code"], reply.get("message_body") or reply["reason_phrase"])
+        self._send(wire, orjson.dumps(request))
+        return answer
+
+    def _answered(self, reply: Json) -> None:
+        question = self._questions.pop(reply["request_id"], None)
+        if question is None or question.answer.done():
+            return
+        status = reply["status_code"]
+        problem = None
+        if status >= 300:
+            problem = question.verdict(status, reply.get("message_body") or reply["reason_phrase"])
+        if problem is None:
+            question.answer.set_result(None)
+        else:
+            _fail(question.answer, problem)
+
+    async def _give_up_waiting(self) -> None:
+        """Fail what was not answered in time; the oldest questions come first."""
+        while True:
+            await asyncio.sleep(COMMAND_LIMIT_S / 10)
+            longest_ago = asyncio.get_running_loop().time() - COMMAND_LIMIT_S
+            while self._questions:
+                request_id, question = next(iter(self._questions.items()))
+                if question.asked_at > longest_ago:
+                    break
+                del self._questions[request_id]
+                _fail(question.answer, AsteriskAway(f"no answer to {question.what} in {COMMAND_LIMIT_S} s"))
 
     async def _ask_http(self, method: str, path: str, json: Json | None = None, **query: str | int) -> Any:
         """Ask over HTTP; the decoded answer or None. Raises AsteriskAway, AsteriskRefused."""
@@ -259,48 +334,44 @@ class AriSession:
 
     # ---- verbs of a channel ----------------------------------------------------------------------
 
-    async def answer(self, channel: str) -> None:
-        with_http = self._ask_http("POST", f"/channels/{quote(channel)}/answer")
-        await _of_channel(with_http)
+    def answer(self, channel: str) -> Awaitable[None]:
+        # It waits for the channel's thread, which has nothing else to do while a call is new.
+        return self._ask(of_channel, "POST", f"/channels/{quote(channel)}/answer")
 
-    async def play(self, channel: str, playback: str, media: str) -> None:
-        await _of_channel(self._ask("POST", f"/channels/{quote(channel)}/play/{playback}", media=media))
+    def play(self, channel: str, playback: str, media: str) -> Awaitable[None]:
+        return self._ask(of_channel, "POST", f"/channels/{quote(channel)}/play/{playback}", media=media)
 
-    async def stop_playback(self, playback: str) -> None:
-        await _unless_gone(self._ask("DELETE", f"/playbacks/{playback}"))
+    def stop_playback(self, playback: str) -> Awaitable[None]:
+        return self._ask(unless_gone, "DELETE", f"/playbacks/{playback}")
 
     async def playback_exists(self, playback: str) -> bool:
         return await self._exists(f"/playbacks/{playback}")
 
-    async def record(self, channel: str, recording: str, limit_s: int, silence_s: int) -> None:
-        await _of_channel(
-            self._ask(
-                "POST",
-                f"/channels/{quote(channel)}/record",
-                name=recording,
-                format="wav",
-                maxDurationSeconds=limit_s,
-                maxSilenceSeconds=silence_s,
-                ifExists="fail",
-                terminateOn="#",
-            )
+    def record(self, channel: str, recording: str, limit_s: int, silence_s: int) -> Awaitable[None]:
+        return self._ask(
+            of_channel,
+            "POST",
+            f"/channels/{quote(channel)}/record",
+            name=recording,
+            format="wav",
+            maxDurationSeconds=limit_s,
+            maxSilenceSeconds=silence_s,
+            ifExists="fail",
+            terminateOn="#",
         )
 
-    async def stop_recording(self, recording: str) -> None:
-        await _unless_gone(self._ask("POST", f"/recordings/live/{quote(recording, safe='')}/stop"))
+    def stop_recording(self, recording: str) -> Awaitable[None]:
+        return self._ask(unless_gone, "POST", f"/recordings/live/{quote(recording, safe='')}/stop")
 
     async def recording_exists(self, recording: str) -> bool:
         return await self._exists(f"/recordings/live/{quote(recording, safe='')}")
 
-    async def hang_up(self, channel: str, cause: int) -> None:
-        await _unless_gone(self._ask("DELETE", f"/channels/{quote(channel)}", reason_code=cause))
+    def hang_up(self, channel: str, cause: int) -> Awaitable[None]:
+        return self._ask(unless_gone, "DELETE", f"/channels/{quote(channel)}", reason_code=cause)
 
-    async def continue_in_dialplan(self, channel: str, context: str) -> None:
-        await _of_channel(
-            self._ask(
-                "POST", f"/channels/{quote(channel)}/continue", context=context, extension="s", priority=1
-            )
-        )
+    def continue_in_dialplan(self, channel: str, context: str, extension: str) -> Awaitable[None]:
+        path = f"/channels/{quote(channel)}/continue"
+        return self._ask(of_channel, "POST", path, context=context, extension=extension, priority=1)
 
     # ---- what Asterisk holds ---------------------------------------------------------------------
 
@@ -326,27 +397,30 @@ class AriSession:
 
     async def delete_object(self, kind: str, name: str) -> None:
         path = f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
-        await _unless_gone(self._ask_http("DELETE", path))
+        try:
+            await self._ask_http("DELETE", path)
+        except AsteriskRefused as refused:
+            if problem := unless_gone(refused.status, str(refused)):
+                raise problem from None
+
+    async def send_message(self, username: str, contact: str, sender: str, body: str) -> None:
+        """Send a SIP MESSAGE to one contact of a device; that it was taken there is not known."""
+        to = f"pjsip:{username}/{contact}"
+        # In the body, since Asterisk takes no longer line than 4,096 bytes.
+        await self._ask_http("PUT", "/endpoints/sendMessage", json={"to": to, "from": sender, "body": body})
+
+
+def _cork(wire: WSTransport, shut: bool) -> None:
+    with suppress(OSError, AttributeError):
+        wire.underlying_transport.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_CORK, shut)
 
 
 def _filter() -> Json:
     return {"allowed": [{"type": name} for name in WANTED_EVENTS]}
 
 
-async def _of_channel(asked: Awaitable[object]) -> None:
-    """404: no such channel. 409: it left our application. 412: wrong state. The caller is gone."""
-    try:
-        await asked
-    except AsteriskRefused as refused:
-        if refused.status in {404, 409, 412}:
-            raise HungUp(str(refused)) from refused
-        raise
-
-
-async def _unless_gone(asked: Awaitable[object]) -> None:
-    """To end what has ended is no error."""
-    try:
-        await asked
-    except AsteriskRefused as refused:
-        if refused.status not in {404, 409}:
-            raise
+def _fail(answer: "asyncio.Future[None]", problem: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(problem)
+        # Whoever asked may have failed already, and will not look.
+        answer.exception()

@@ -33,6 +33,7 @@ AGAIN_S = 0.2
 
 LONGEST_PROMPT_S = 600.0
 STOP_S = 5.0
+ANSWER = "answer"
 HASH = "#"
 HASH_S = 1.0
 """Asterisk ends a recording at `#` by itself, unless the recording was only about to begin."""
@@ -96,6 +97,8 @@ class Call:
     caller_kind: CallerKind
     started_at: datetime
     answered_at: datetime | None = None
+    rang_for: str | None = None
+    """The rule that had the devices rung first, in vain; None for a call that comes in."""
     past: dict[str, Milestone] = field(default_factory=dict)
     """Milestones of an earlier life: event -> its first time. Empty for a call that is new."""
     hangup_requested: bool = False
@@ -134,8 +137,6 @@ class Call:
             case "StasisEnd":
                 # Whoever took the channel from us has given it to the dialplan.
                 self.handed_over |= not (self.hangup_requested or self._hung_up)
-                self.gone()
-            case "ChannelDestroyed":
                 self.gone()
 
     def gone(self) -> None:
@@ -188,7 +189,11 @@ class Call:
     async def answer(self) -> None:
         """Pick up. Raises HungUp."""
         if self.answered_at is None:
-            await self._surely(lambda: self.ari.answer(self.id))
+            await self._surely(self._unless_asked(ANSWER, lambda: self.ari.answer(self.id)))
+            self._picked_up()
+
+    def _picked_up(self) -> None:
+        if self.answered_at is None:
             self.answered_at = now()
             self.journal.note(self.id, "answered")
 
@@ -258,16 +263,19 @@ class Call:
         return how
 
     async def line_up(self, **prompts: Path) -> None:
-        """Have `prompts` (step -> sound) played in this order and the caller recorded after them.
+        """Pick up, have `prompts` (step -> sound) played in this order and the caller recorded after them.
 
         All is asked for in one go: there is no moment in which a prompt plays and no recording will follow.
         What was lost on the way is asked for again in its turn, so that the order holds; and what a dead
         controller may have asked for is looked up first. Raises HungUp.
         """
-        if not self.past:
-            await self._ask_at_once(prompts)
+        if not self.past and await self._all_asked_at_once(prompts):
+            self._picked_up()
+            self.journal.note(self.id, "lined_up", steps=[*prompts, "recording"])
+            return
+        await self.answer()
         lost = self.past or any(isinstance(answer, AsteriskAway) for answer in self._answers.values())
-        if lost and await self._recording_was_asked_for():
+        if "lined_up" in self.past or (lost and await self._recording_was_asked_for()):
             # It was asked for after the prompts: so were they, whatever the journal had time to say.
             for step in prompts:
                 self.past.setdefault(f"{step}_queued", Milestone(now()))
@@ -280,8 +288,11 @@ class Call:
             lambda: self.ari.recording_exists(self.id)
         )
 
-    async def _ask_at_once(self, prompts: dict[str, Path]) -> None:
+    async def _all_asked_at_once(self, prompts: dict[str, Path]) -> bool:
+        """Ask for everything; True when all went well, else each verb finds the answer that is its own."""
         asking: dict[str, Awaitable[None]] = {}
+        if self.answered_at is None:
+            asking[ANSWER] = self.ari.answer(self.id)
         for step, sound in prompts.items():
             playback, key = self._playback(step)
             self._expect(key)
@@ -290,7 +301,11 @@ class Call:
         self._expect(key)
         asking[key] = self.ari.record(self.id, self.id, MESSAGE_BACKSTOP_S, SILENCE_S)
         answers = await asyncio.gather(*asking.values(), return_exceptions=True)
+        if not any(answers):
+            self._asked.update(asking.keys() - {ANSWER})
+            return True
         self._answers.update(zip(asking, answers, strict=True))
+        return False
 
     def _unless_asked(self, key: str, ask: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         """`ask`; where it was asked before, together with others, the answer to that comes first."""
@@ -443,12 +458,12 @@ class Call:
             self._hung_up = True
             await self._surely(lambda: self.ari.hang_up(self.id, cause))
 
-    async def hand_to_dialplan(self, context: str) -> None:
+    async def hand_to_dialplan(self, context: str, extension: str = "s") -> None:
         """Let the dialplan go on with the call at `context`. Raises HungUp."""
 
         async def hand_over() -> None:
             try:
-                await self.ari.continue_in_dialplan(self.id, context)
+                await self.ari.continue_in_dialplan(self.id, context, extension)
             except AsteriskAway:
                 # It may have been heard: then the slip tells how the call ends, not we.
                 self.handed_over = True
@@ -463,9 +478,24 @@ class Call:
         """Until it is finished, the caller pressed `digit` or the time is over, whichever comes first."""
         deadline = _clock() + timeout_s
         while not finished.done() and digit not in self._digits and _seconds_left(deadline) > 0:
-            self._pressed = asyncio.get_running_loop().create_future()
-            either: set[asyncio.Future[Any]] = {finished, self._pressed}
-            await asyncio.wait(either, timeout=_seconds_left(deadline), return_when=asyncio.FIRST_COMPLETED)
+            await self._woken(finished, _seconds_left(deadline))
+
+    async def _woken(self, finished: "asyncio.Future[Json]", timeout_s: float) -> None:
+        """Until it is finished, any digit is pressed or the time is over."""
+        loop = asyncio.get_running_loop()
+        woken = self._pressed = loop.create_future()
+
+        def wake(*_: object) -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        finished.add_done_callback(wake)
+        alarm = loop.call_later(timeout_s, wake)
+        try:
+            await woken
+        finally:
+            alarm.cancel()
+            finished.remove_done_callback(wake)
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do `work`, again and again where the connection is lost. Raises AsteriskAway after a minute."""

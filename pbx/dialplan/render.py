@@ -24,6 +24,11 @@ class AsteriskFolders:
         """The signal after the start prompt, without its suffix, as Asterisk wants names of sounds."""
         return self.sounds / "tone"
 
+    @property
+    def no_answer(self) -> Path:
+        """What a caller hears whom nobody answers."""
+        return self.sounds / "no-answer"
+
 
 def render_all(settings: Settings, folders: AsteriskFolders) -> dict[str, str]:
     """Every rendered file: name -> text. The rest of the folder is `asterisk-conf/` as it is."""
@@ -116,7 +121,7 @@ secret = {settings.ami_password}
 deny = 0.0.0.0/0.0.0.0
 permit = 127.0.0.1/255.255.255.255
 read = none
-write = system,reporting,command
+write = system,reporting,command,originate
 writetimeout = 1000
 """
 
@@ -220,16 +225,19 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_SILENCE: SILENCE_S,
         names.GLOBAL_RECORDING_FOLDER: settings.recording_spool,
         names.GLOBAL_TONE: folders.tone,
+        names.GLOBAL_NO_ANSWER: folders.no_answer,
         names.GLOBAL_HEARTBEAT: settings.heartbeat_file,
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
     }
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
-def device_objects(settings: Settings, username: str, password: str) -> list[tuple[str, dict[str, str]]]:
+def device_objects(
+    settings: Settings, username: str, password: str, mailbox: str
+) -> list[tuple[str, dict[str, str]]]:
     """A device as Asterisk's dynamic objects, in the order they must be made: (type, fields).
 
-    The endpoint comes last, since it refers to the others.
+    The endpoint comes last, since it refers to the others. It is told of `mailbox` without asking.
     """
     auth = {"auth_type": "userpass", "username": username, "password": password}
     aor = {
@@ -244,6 +252,7 @@ def device_objects(settings: Settings, username: str, password: str) -> list[tup
         "allow": "!all,ulaw,alaw",
         "auth": username,
         "aors": username,
+        "mailboxes": f"{mailbox}@{names.CONTEXT_LAMP}",
         **_media(settings),
     }
     return [("auth", auth), ("aor", aor), ("endpoint", endpoint)]

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from pbx.asterisk.call import CAUSE_UNFIT, CAUSE_UNKNOWN_NUMBER, Call
-from pbx.dialplan.names import CONTEXT_RING
+from pbx.dialplan.names import CONTEXT_RING, ring_extension
 from pbx.flows.rusurepo import Greeting, KeepMessage, rusurepo
-from pbx.routing.inbound import Decision, decide
+from pbx.routing.inbound import Action, decide
 from store.arrivals import Arrival, Rule
 
 LookUp = Callable[[str], Awaitable[Arrival | None]]
@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     MESSAGE = "message"
     NO_MESSAGE = "no_message"
     UNKNOWN_NUMBER = "unknown_number"
+    NO_ANSWER = "no_answer"
     NOT_IN_SERVICE = "not_in_service"
     HANDED_OVER = "handed_over"
     HUNG_UP = "hung_up"
@@ -28,18 +29,32 @@ class Outcome(StrEnum):
 async def inbound(call: Call, arrival: Arrival | None, greet: Greet, keep: KeepMessage) -> Outcome:
     """The script of an inbound call. `arrival` is the number it came for, as it is set now.
 
-    Raises HungUp.
+    Where the devices are rung first, the dialplan does that; the call comes back when nobody answers, and
+    the script is run once more. Raises HungUp.
     """
-    decision, reason = decide(arrival)
-    call.journal.note(call.id, "rule_consulted", decision=decision.value, reason=reason)
-    match decision, arrival:
-        case Decision.TAKE_MESSAGE, Arrival(rule=Rule() as rule):
+    decision = decide(arrival, rang=call.rang_for is not None)
+    rule = arrival.rule if arrival else None
+    call.journal.note(
+        call.id,
+        "rule_consulted",
+        decision=decision.action.value,
+        reason=decision.reason,
+        rule_id=rule and rule.id,
+    )
+    match decision.action, arrival:
+        case Action.TAKE_MESSAGE, Arrival(rule=Rule() as rule):
             kept = await rusurepo(call, greet(rule), keep)
             return Outcome.MESSAGE if kept else Outcome.NO_MESSAGE
-        case Decision.RING, _:
-            await call.hand_to_dialplan(CONTEXT_RING)
+        case Action.RING, _:
+            await call.hand_to_dialplan(CONTEXT_RING, ring_extension(decision.ring_s))
             return Outcome.HANDED_OVER
-        case Decision.REFUSE_UNFIT, _:
+        case Action.RING_THEN_MESSAGE, Arrival(rule=Rule() as rule):
+            await call.hand_to_dialplan(CONTEXT_RING, ring_extension(decision.ring_s, rule.id))
+            return Outcome.HANDED_OVER
+        case Action.REFUSE_UNANSWERED, _:
+            await call.hang_up(CAUSE_UNFIT)
+            return Outcome.NO_ANSWER
+        case Action.REFUSE_UNFIT, _:
             await call.hang_up(CAUSE_UNFIT)
             return Outcome.NOT_IN_SERVICE
         case _:

@@ -19,16 +19,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from pbx.asterisk.ari import Ari, Json
 from pbx.asterisk.call import Call, Milestone, Recording
 from pbx.asterisk.supervisor import Supervisor
-from pbx.dialplan.names import CONTEXT_AWAY
+from pbx.dialplan.names import CONTEXT_AWAY, STASIS_UNANSWERED
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp, StoreAway
 from pbx.flows.inbound import Outcome, inbound
 from pbx.flows.rusurepo import Greeting
 from pbx.routing.caller import identify_caller
 from pbx.routing.limits import MESSAGE_S
-from pbx.spool.keep import Taken, keep_recording
+from pbx.spool.keep import Keeping, Taken
 from pbx.spool.slip import Slip, format_slip
 from settings.logs import call_id as logged_call_id
-from store.arrivals import Arrival, Rule, look_up
+from store.arrivals import Arrival, Caller, Rule, look_up
 from store.database import Database
 from store.journal import CallJournal
 from store.media import Media
@@ -55,6 +55,7 @@ class Parts:
     journal: CallJournal
     media: Media
     supervisor: Supervisor
+    keeping: Keeping
     spool: Path
     tone: Path
     node: str
@@ -134,10 +135,12 @@ class Runner:
     # ---- one call --------------------------------------------------------------------------------
 
     def _start(self, channel: Json, arguments: list[str], past: dict[str, Milestone]) -> None:
-        if channel["id"] in self.calls:
+        kind, dialled, presentation, rule_id = (*arguments, "", "", "", "")[:4]
+        known = self.calls.get(channel["id"])
+        came_back = kind == STASIS_UNANSWERED and known is not None and known.rang_for is None
+        if known is not None and not came_back:
             # It came while we were taking up what a dead controller left, and was among that.
             return
-        _, dialled, presentation = (*arguments, "", "", "")[:3]
         caller = identify_caller(channel["caller"]["number"], channel["caller"]["name"], presentation)
         call = Call(
             id=channel["id"],
@@ -149,6 +152,7 @@ class Runner:
             caller_kind=caller.kind,
             started_at=past["arrived"].at if "arrived" in past else now(),
             answered_at=_when_answered(past) if channel["state"] == "Up" else None,
+            rang_for=rule_id if kind == STASIS_UNANSWERED else None,
             past=past,
         )
         self.calls[call.id] = call
@@ -168,26 +172,44 @@ class Runner:
 
     async def _script(self, call: Call) -> Outcome:
         try:
-            arrival = await self._look_up(call.dialled)
+            arrival = await self._look_up(call)
         except StoreAway as away:
             log.warning("the dialplan takes the call: %s", away, extra={"action": "store_away"})
             return await self._fall_back(call)
+        if call.rang_for is not None and not call.past:
+            await self._remember(call)
         self._open(call, arrival)
         return await inbound(
             call, arrival, self._greeting, lambda call, recording: self._keep(call, recording, arrival)
         )
 
-    async def _look_up(self, dialled: str) -> Arrival | None:
+    async def _look_up(self, call: Call) -> Arrival | None:
+        asked = partial(
+            look_up, e164=call.dialled, caller=Caller(call.caller, call.caller_kind), rule_id=call.rang_for
+        )
         try:
             async with asyncio.timeout(LOOK_UP_LIMIT_S):
-                return await self._parts.database.transaction(partial(look_up, e164=dialled))
+                return await self._parts.database.transaction(asked)
         except (SQLAlchemyError, OSError, TimeoutError) as problem:
             raise StoreAway(f"{type(problem).__name__}: {problem}") from problem
 
+    async def _remember(self, call: Call) -> None:
+        """A call that rang first has its record, and needs no slip of the ringing."""
+        try:
+            async with asyncio.timeout(LOOK_UP_LIMIT_S):
+                await self._parts.journal.flushed()
+        except TimeoutError:
+            return
+        past = (await self._pasts([call.id])).get(call.id, {})
+        if "arrived" in past:
+            call.past = {"arrived": past["arrived"]}
+            call.started_at = past["arrived"].at
+            await asyncio.to_thread((self._parts.spool / f"{call.id}.slip").unlink, missing_ok=True)
+
     def _open(self, call: Call, arrival: Arrival | None) -> None:
-        """Write the call's record. One that was taken up may have it already."""
+        """Write the call's record. One that was taken up or rang first may have it already."""
         if "arrived" in call.past:
-            call.journal.note(call.id, "taken_up")
+            call.journal.note(call.id, "taken_up" if "taken_up" in call.past else "unanswered")
             return
         opened = self._parts.journal.open_call(
             id=call.id,
@@ -240,11 +262,10 @@ class Runner:
             ended_by=recording.ended_by,
             source=MessageSource.CONTROL_PLANE,
             files=recording.files,
+            rule_id=arrival.rule.id if arrival.rule else None,
         )
         try:
-            return await keep_recording(
-                taken, self._parts.media, self._parts.journal, self._parts.supervisor, call.over
-            )
+            return await self._parts.keeping.keep(taken, call.over)
         except OSError as problem:
             log.error("the message waits in the spool: %s", problem, extra={"action": "media_away"})
             call.journal.note(call.id, "message_waits", reason=str(problem))
@@ -271,7 +292,9 @@ class Runner:
         except (HungUp, AsteriskAway, AsteriskRefused):
             pass
         finally:
-            self.calls.pop(call.id, None)
+            if self.calls.get(call.id) is call:
+                # It may have come back from the dialplan already.
+                del self.calls[call.id]
         if call.handed_over:
             call.journal.note(call.id, "handed_to_dialplan")
             return

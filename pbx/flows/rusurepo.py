@@ -29,7 +29,6 @@ async def rusurepo(call: Call, greeting: Greeting, keep: KeepMessage) -> bool:
     `#` during the start prompt goes on to the tone. Raises HungUp when the caller leaves before the
     recording; from then on the message counts, not the caller.
     """
-    await call.answer()
     # Asterisk goes from one to the next by itself: even if we die now, the caller is recorded.
     await call.line_up(start_prompt=greeting.start, tone=greeting.tone)
     await call.heard_out("start_prompt", skip_on=HASH)

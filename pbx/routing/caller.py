@@ -1,7 +1,6 @@
 """Who calls: a number, or why there is none (非通知, 公衆電話, 表示圏外)."""
 
-from dataclasses import dataclass
-
+from store.arrivals import Caller
 from store.e164 import NotAPhoneNumber, parse_e164
 from store.models import CallerKind
 
@@ -14,12 +13,6 @@ REASONS = {
     "interaction with other service": CallerKind.UNAVAILABLE,
 }
 """Display names that tell why there is no number. The whole name: a company may be called Coin Corp."""
-
-
-@dataclass(frozen=True)
-class Caller:
-    number: str | None
-    kind: CallerKind
 
 
 def identify_caller(number: str, name: str, presentation: str) -> Caller:

@@ -13,6 +13,10 @@ SHORTEST_MESSAGE_S = 1.0
 """Anything shorter is a slip of the finger, not a message."""
 
 RING_LIMIT_S = 60
+"""How long devices ring where nothing follows but an announcement."""
+
+WHITELISTED_RING_S = 30
+"""How long they ring at least for a caller of the whitelist, where 留守レポ follows."""
 
 CALL_LIMIT_S = 4 * 60 * 60
 """Last resort behind every call; set before the control plane sees it."""

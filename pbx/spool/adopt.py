@@ -16,22 +16,21 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pbx.asterisk.supervisor import Supervisor
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.caller import identify_caller
 from pbx.routing.ended_by import infer_ended_by
-from pbx.spool.keep import Taken, keep_recording, tidy_spool
+from pbx.spool.keep import Keeping, Taken, tidy_spool
 from pbx.spool.slip import Slip, parse_slip
 from pbx.spool.sound import HEADER_BYTES, NotARecording, read_wav
 from store.arrivals import look_up
 from store.database import Database
 from store.journal import CallJournal
-from store.media import Media
-from store.models import Call, EndedBy, JournalEntry, MessageOutcome, MessageSource, now
+from store.models import Call, EndedBy, JournalEntry, MessageOutcome, MessageSource, RusurepoSetting, now
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 2.0
+LONGEST_ID = 32
 SETTLE_S = 0.2
 """After the dialplan hands in a slip its channel lives on for a moment."""
 
@@ -53,15 +52,14 @@ class Adoption:
         self,
         spool: Path,
         database: Database,
-        media: Media,
         journal: CallJournal,
-        supervisor: Supervisor,
+        keeping: Keeping,
         busy: Callable[[], set[str]],
         channels: Callable[[], Awaitable[set[str]]],
     ) -> None:
         """`busy`: ids of calls this process works on; `channels`: ids of all of Asterisk's channels."""
-        self._spool, self._database, self._media = spool, database, media
-        self._journal, self._supervisor = journal, supervisor
+        self._spool, self._database = spool, database
+        self._journal, self._keeping = journal, keeping
         self._busy, self._channels = busy, channels
         self._asked = asyncio.Event()
 
@@ -129,7 +127,7 @@ class Adoption:
             every = (*files, self._spool / f"{call_id}.slip")
             await asyncio.to_thread(tidy_spool, call_id, every, unreadable)
             return
-        kept = await keep_recording(known.taken, self._media, self._journal, self._supervisor)
+        kept = await self._keeping.keep(known.taken)
         # Noted once it is done: on a full disk it is tried every few seconds.
         self._journal.note(call_id, "adopted", source=known.taken.source.value)
         self._close(known, slip, "message" if kept else "no_message")
@@ -154,6 +152,7 @@ class Adoption:
             call = await session.get(Call, call_id)
             if call is None or call.account_id is None or call.number_id is None:
                 return None
+            setting = await session.get(RusurepoSetting, call.number_id)
             recorded = (
                 await session.scalars(
                     select(JournalEntry).where(
@@ -172,6 +171,7 @@ class Adoption:
             ended_by=said or await _infer(files, slip),
             source=_source(slip),
             files=files,
+            rule_id=_rule_of(slip) or (setting.rule_id if setting else None),
         )
         return _Known(taken, call.ended_at, call.message_outcome)
 
@@ -193,6 +193,7 @@ class Adoption:
             ended_by=slip.ended_by or await _infer(files, slip),
             source=_source(slip),
             files=files,
+            rule_id=_rule_of(slip) or (arrival.rule.id if arrival.rule else None),
         )
         self._journal.open_call(
             id=call_id,
@@ -206,6 +207,11 @@ class Adoption:
         )
         self._journal.note(call_id, "arrived", source=taken.source.value, at=taken.started_at.isoformat())
         return _Known(taken)
+
+
+def _rule_of(slip: Slip | None) -> str | None:
+    """The rule that took the call, where the slip says so."""
+    return slip.rule[:LONGEST_ID] if slip and slip.rule else None
 
 
 def _call_of(stem: str) -> str:

@@ -8,6 +8,7 @@ whoever comes next finds the row and only tidies up.
 import asyncio
 import hashlib
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +16,14 @@ from pathlib import Path
 from pbx.asterisk.supervisor import Supervisor
 from pbx.routing.limits import SHORTEST_MESSAGE_S
 from pbx.spool.sound import NotARecording, Sound, join, read_wav, write_wav
+from pbx.spool.together import Together
 from store.journal import CallJournal
 from store.media import Media
 from store.models import CallerKind, EndedBy, MessageOutcome, MessageSource
+
+EXAMINE_S = 0.05
+TIDY_S = 0.25
+"""How long recordings are gathered before they are looked at, and the spool is tidied after them."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Taken:
     ended_by: EndedBy
     source: MessageSource
     files: tuple[Path, ...]
+    rule_id: str | None = None
+    """The 留守レポ rule that took the call."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +55,51 @@ class _Found:
     unreadable: tuple[Path, ...] = ()
 
 
-async def keep_recording(
-    taken: Taken,
-    media: Media,
-    journal: CallJournal,
-    supervisor: Supervisor,
-    over: asyncio.Event | None = None,
-) -> bool:
-    """Take a recording into the store; True when it is a message.
+@dataclass(frozen=True)
+class _Settled:
+    """What the spool holds of a call and is no longer needed there."""
 
-    Returns once the row is under way; the spool is tidied when it is committed, however long the database
-    takes, and the call is `over`: until then the file tells the dialplan that the caller has spoken. Raises
-    OSError when the media folder cannot be written: the spool then still holds everything.
-    """
-    found = await asyncio.to_thread(_examine, taken, media)
-    if found.outcome is MessageOutcome.KEPT:
+    call_id: str
+    files: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
+
+
+class Keeping:
+    """Takes recordings into the store, and tidies the spool after them."""
+
+    def __init__(self, media: Media, journal: CallJournal, supervisor: Supervisor) -> None:
+        self._journal, self._supervisor = journal, supervisor
+        self._examining: Together[Taken, _Found] = Together(lambda taken: _examine(taken, media), EXAMINE_S)
+        self._tidying = Together(_tidy, TIDY_S)
+        self.settled: set[str] = set()
+        """Calls whose files are no longer needed, and still there."""
+
+    async def keep(self, taken: Taken, over: asyncio.Event | None = None) -> bool:
+        """Take a recording into the store; True when it is a message.
+
+        Returns once the row is under way; the spool is tidied when it is committed, however long the
+        database takes, and the call is `over`: until then the file tells the dialplan that the caller has
+        spoken. Raises OSError when the media folder cannot be written: the spool then still holds everything.
+        """
+        found = await self._examining.do(taken)
+        committed = self._settle(taken, found)
+        self._supervisor.start(f"tidy {taken.call_id}", self._tidy_after(taken, found, committed, over))
+        return found.outcome is MessageOutcome.KEPT
+
+    def _settle(self, taken: Taken, found: _Found) -> Awaitable[None]:
+        if found.outcome is not MessageOutcome.KEPT:
+            self._journal.note(taken.call_id, found.outcome.value, reason=found.reason)
+            return self._journal.settle_without_message(taken.call_id, found.outcome)
         ended_by = EndedBy.ERROR if found.cut_short else taken.ended_by
-        journal.note(taken.call_id, "message_kept", duration_s=found.duration_s, ended_by=ended_by.value)
-        committed = journal.keep_message(
+        self._journal.note(
+            taken.call_id, "message_kept", duration_s=found.duration_s, ended_by=ended_by.value
+        )
+        return self._journal.keep_message(
             {
                 "account_id": taken.account_id,
                 "number_id": taken.number_id,
                 "call_id": taken.call_id,
+                "rule_id": taken.rule_id,
                 "caller": taken.caller,
                 "caller_kind": taken.caller_kind,
                 "started_at": taken.started_at,
@@ -79,19 +110,27 @@ async def keep_recording(
                 "sha256": found.sha256,
             }
         )
-    else:
-        journal.note(taken.call_id, found.outcome.value, reason=found.reason)
-        committed = journal.settle_without_message(taken.call_id, found.outcome)
-    supervisor.start(f"tidy {taken.call_id}", _tidy(committed, over, taken, found.unreadable))
-    return found.outcome is MessageOutcome.KEPT
+
+    async def _tidy_after(
+        self, taken: Taken, found: _Found, committed: Awaitable[None], over: asyncio.Event | None
+    ) -> None:
+        self.settled.add(taken.call_id)
+        try:
+            await committed
+            if over is not None:
+                await over.wait()
+            await self._tidying.do(_Settled(taken.call_id, taken.files, found.unreadable))
+        finally:
+            # Whatever is still there, whoever sweeps the spool comes back to it.
+            self.settled.discard(taken.call_id)
 
 
 def _examine(taken: Taken, media: Media) -> _Found:
     """Parse the files and give the sound its lasting name."""
-    there = [path for path in taken.files if path.exists() and path.stat().st_size]
-    if not there:
+    contents = _contents(taken.files)
+    if not contents:
         return _Found(MessageOutcome.NOTHING_SAID, reason="nothing was recorded")
-    sounds, bad, reason = _read(there)
+    sounds, bad, reason = _read(contents)
     if not sounds:
         return _Found(MessageOutcome.UNREADABLE, reason=reason, unreadable=bad)
     sound = join(list(sounds.values()))
@@ -101,49 +140,56 @@ def _examine(taken: Taken, media: Media) -> _Found:
     if not sound.holds_a_voice():
         return _Found(MessageOutcome.NOTHING_SAID, reason="only silence", unreadable=bad)
     name = f"messages/{taken.started_at:%Y/%m/%d}/{taken.call_id}.wav"
-    digest = _store(sound, list(sounds), media, name)
+    digest = _store(sound, {path: contents[path] for path in sounds}, media, name)
     cut_short = bool(bad) or not all(sound.header_right for sound in sounds.values())
     return _Found(
         MessageOutcome.KEPT, name, digest, round(sound.duration_s, 3), cut_short, reason, unreadable=bad
     )
 
 
-def _read(files: list[Path]) -> tuple[dict[Path, Sound], tuple[Path, ...], str]:
+def _contents(files: tuple[Path, ...]) -> dict[Path, bytes]:
+    """The files that are there and hold something."""
+    contents = {}
+    for path in files:
+        with suppress(FileNotFoundError):
+            contents[path] = path.read_bytes()
+    return {path: content for path, content in contents.items() if content}
+
+
+def _read(contents: dict[Path, bytes]) -> tuple[dict[Path, Sound], tuple[Path, ...], str]:
     """What can be read, what cannot, and why. One bad file does not cost the others."""
     sounds: dict[Path, Sound] = {}
     bad: list[Path] = []
     reason = ""
-    for path in files:
+    for path, content in contents.items():
         try:
-            sounds[path] = read_wav(path.read_bytes())
+            sounds[path] = read_wav(content)
         except NotARecording as problem:
             bad.append(path)
             reason = str(problem)
     return sounds, tuple(bad), reason
 
 
-def _store(sound: Sound, files: list[Path], media: Media, name: str) -> str:
+def _store(sound: Sound, contents: dict[Path, bytes], media: Media, name: str) -> str:
     """Store the sound. A file that is whole gets a second name, which needs no room on a full disk."""
-    if sound.header_right and len(files) == 1:
-        media.take(files[0], name)
-        return hashlib.sha256(files[0].read_bytes()).hexdigest()
+    if sound.header_right and len(contents) == 1:
+        ((path, content),) = contents.items()
+        media.take(path, name)
+        return hashlib.sha256(content).hexdigest()
     whole = write_wav(sound.pcm)
     media.put(whole, name)
     return hashlib.sha256(whole).hexdigest()
 
 
-async def _tidy(
-    committed: Awaitable[None], over: asyncio.Event | None, taken: Taken, unreadable: tuple[Path, ...]
-) -> None:
-    """After the commit the spool has done its part. What could not be read is set aside, never deleted."""
-    await committed
-    if over is not None:
-        await over.wait()
-    await asyncio.to_thread(tidy_spool, taken.call_id, taken.files, unreadable)
+def _tidy(settled: _Settled) -> None:
+    tidy_spool(settled.call_id, settled.files, settled.unreadable)
 
 
 def tidy_spool(call_id: str, files: tuple[Path, ...], unreadable: tuple[Path, ...]) -> None:
-    """Remove a call's recordings and slip from the spool; `unreadable` ones go to its `unreadable/`."""
+    """Remove a call's recordings and slip from the spool.
+
+    What could not be read is set aside in its `unreadable/`, never deleted.
+    """
     for path in files:
         if path in unreadable and path.exists():
             aside = path.parent / "unreadable"

@@ -33,6 +33,8 @@ class Slip:
     ended_at: datetime | None = None
     record: str = ""
     dial: str = ""
+    rule: str = ""
+    """The id of the 留守レポ rule that took the call."""
     source: str = "dialplan"
 
     @property
@@ -63,6 +65,7 @@ def parse_slip(text: str) -> Slip:
         ended_at=_time(lines.get("ended_at")),
         record=lines.get("record", ""),
         dial=lines.get("dial", ""),
+        rule=lines.get("rule", ""),
         source=lines.get("source", "dialplan"),
     )
 
@@ -81,6 +84,7 @@ def format_slip(slip: Slip) -> str:
         "presentation": slip.presentation,
         "record": slip.record,
         "dial": slip.dial,
+        "rule": slip.rule,
         "source": slip.source,
         **{name: f"{at.timestamp():.3f}" for name, at in times.items() if at},
     }

@@ -35,12 +35,13 @@ class Sound:
 
     def holds_a_voice(self) -> bool:
         """False when there is nothing but silence."""
-        samples = array("h", self.pcm)
-        if sys.byteorder == "big":
+        samples = array("h", self.pcm) if sys.byteorder == "big" else memoryview(self.pcm).cast("h")
+        if isinstance(samples, array):
             samples.byteswap()
         audible = 0
         for start in range(0, len(samples), CHUNK):
-            chunk = samples[start : start + CHUNK]
+            # A voice shows in every fourth sample as well.
+            chunk = samples[start : start + CHUNK : 4]
             if max(chunk) >= AUDIBLE_PEAK or min(chunk) <= -AUDIBLE_PEAK:
                 audible += 1
                 if audible >= AUDIBLE_CHUNKS:

@@ -15,6 +15,7 @@ from portal_api.schemas import (
     JAPAN,
     Body,
     IdGiven,
+    Label,
     Lines,
     NumberGiven,
     PageOf,
@@ -26,7 +27,7 @@ from portal_api.zip_stream import send_zip
 from store import messages
 from store.e164 import E164
 from store.messages import Deleted, MessageCount, MessageFilter
-from store.models import CallerKind, EndedBy, MessageSource, MessageStatus, VoiceMessage, now
+from store.models import CallerKind, EndedBy, MessageSource, MessageStatus, TranscriptState, VoiceMessage, now
 
 resource = Resource("メッセージ")
 
@@ -34,12 +35,15 @@ resource = Resource("メッセージ")
 class Transcript(BaseModel):
     """文字起こし"""
 
-    state: Literal["waiting"]
+    state: TranscriptState
     text: str | None
 
     @classmethod
     def of(cls, message: VoiceMessage) -> Self:
-        return cls(state="waiting", text=None)
+        row = message.transcript
+        return cls(
+            state=row.shown_state if row else TranscriptState.WAITING, text=row.shown_text if row else None
+        )
 
 
 class Message(BaseModel):
@@ -125,6 +129,8 @@ class MessageQuery(PageQuery):
     caller: NumberGiven | None = Field(default=None, description="発信者の番号。どの書き方でも")
     caller_kind: CallerKind | None = Field(default=None, description="withheldは非通知、など")
 
+    text: Label | None = Field(default=None, description="文字起こし(修正を含む)に含まれる言葉")
+
     def filter(self) -> MessageFilter:
         return MessageFilter(
             number_id=self.number_id,
@@ -135,6 +141,7 @@ class MessageQuery(PageQuery):
             status=self.status,
             caller=E164(self.caller) if self.caller is not None else None,
             caller_kind=self.caller_kind,
+            text=self.text,
         )
 
 

@@ -44,6 +44,9 @@ class Number(BaseModel):
     use: NumberUse
     display_name: str
     rusurepo: Rusurepo
+    schedule_id: str | None = Field(
+        description="この番号のスケジュール。ONの間は、rusurepo より優先してルールを選ぶ"
+    )
     created_at: Timestamp
 
     @classmethod
@@ -54,6 +57,7 @@ class Number(BaseModel):
             use=number.use,
             display_name=number.display_name,
             rusurepo=Rusurepo.of(number.rusurepo),
+            schedule_id=number.schedule.id if number.schedule else None,
             created_at=number.created_at,
         )
 
@@ -99,7 +103,10 @@ async def get_rusurepo(ask: Ask, account_id: str, number_id: str) -> Rusurepo:
         return Rusurepo.of((await numbers.get_number(session, account_id, number_id)).rusurepo)
 
 
-@resource.put("/numbers/{number_id}/rusurepo", "留守レポをON/OFFし、ルールを選ぶ")
+@resource.put(
+    "/numbers/{number_id}/rusurepo",
+    "留守レポをON/OFFし、ルールを選ぶ。スケジュールがONの間は、スケジュールが優先する",
+)
 async def set_rusurepo(ask: Ask, account_id: str, number_id: str, body: RusurepoChange) -> Rusurepo:
     async with ask.session() as session:
         setting = await numbers.set_rusurepo(session, account_id, number_id, body.enabled, body.rule_id)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from store.models.base import Base, enum_column, new_id, now
 from store.models.calls import CallerKind
 from store.models.numbers import PhoneNumber
+from store.models.transcripts import Transcript
 
 
 class EndedBy(StrEnum):
@@ -52,6 +53,9 @@ class VoiceMessage(Base):
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
     number_id: Mapped[str] = mapped_column(ForeignKey("phone_numbers.id"), index=True)
     call_id: Mapped[str] = mapped_column(String(64), unique=True)
+    rule_id: Mapped[str | None] = mapped_column(String(32))
+    """The rule that took the call. No foreign key: a rule that was deleted meanwhile costs no message."""
+
     caller: Mapped[str | None] = mapped_column(String(40))
     caller_kind: Mapped[CallerKind] = mapped_column(enum_column(CallerKind))
     started_at: Mapped[datetime]
@@ -71,3 +75,4 @@ class VoiceMessage(Base):
     """When a person last changed it; its own making counts as the first time."""
 
     number: Mapped[PhoneNumber] = relationship(viewonly=True, lazy="raise_on_sql")
+    transcript: Mapped[Transcript | None] = relationship(viewonly=True, lazy="raise_on_sql")

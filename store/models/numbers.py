@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from store.models.base import Base, enum_column, new_id, now
 from store.models.rusurepo import RusurepoSetting
+from store.models.schedules import Schedule
 
 
 class NumberUse(StrEnum):
@@ -24,6 +25,7 @@ class PhoneNumber(Base):
     display_name: Mapped[str] = mapped_column(String(100), default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
     rusurepo: Mapped[RusurepoSetting | None] = relationship(viewonly=True, lazy="raise_on_sql")
+    schedule: Mapped[Schedule | None] = relationship(viewonly=True, lazy="raise_on_sql")
 
 
 class Device(Base):

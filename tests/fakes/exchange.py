@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from pbx.asterisk.call import Milestone
+from pbx.asterisk.call import Call, Milestone
 from pbx.asterisk.supervisor import Supervisor
 from pbx.flows.runner import Parts, Runner
+from pbx.spool.keep import Keeping
 from store.arrivals import Arrival, Rule
 from store.database import Database
 from store.journal import CallJournal, _Deed
@@ -89,7 +90,7 @@ class PlainRunner(Runner):
     arrival: Arrival | None = ARRIVAL
     memory: MemoryJournal
 
-    async def _look_up(self, dialled: str) -> Arrival | None:
+    async def _look_up(self, call: Call) -> Arrival | None:
         return self.arrival
 
     async def _pasts(self, call_ids: Iterable[str]) -> dict[str, dict[str, Milestone]]:
@@ -129,6 +130,7 @@ class Exchange:
                 journal=self.journal,
                 media=self.media,
                 supervisor=self.supervisor,
+                keeping=Keeping(self.media, self.journal, self.supervisor),
                 spool=self.caller.spool,
                 tone=Path("sounds/tone"),
                 node="test",
@@ -151,6 +153,10 @@ class Exchange:
     async def take(self, limit_s: float = 300.0) -> str:
         """The whole call, until nothing is left to do; how it came out."""
         self.caller.rings()
+        return await self.finish(limit_s)
+
+    async def finish(self, limit_s: float = 300.0) -> str:
+        """Go on until nothing is left to do; how the call came out."""
         async with asyncio.timeout(limit_s):
             while self._still_busy():  # noqa: ASYNC110 (it has many ends, none of which would wake us)
                 await asyncio.sleep(0.5)

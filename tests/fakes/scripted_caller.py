@@ -111,8 +111,10 @@ class ScriptedCaller:
         self.heard: list[str] = []
         """What the caller was played, in order: the steps of the script."""
         self.recorded: list[str] = []
-        self.context = ""
+        self.context = self.extension = ""
         """Where the dialplan went on with the call."""
+        self._app_data = "denwaban,inbound,+81312345678,"
+        self.on_continue: Callable[[], object] = lambda: None
         self.answered = False
         self.gone = False
         self.ended_at: float | None = None
@@ -171,7 +173,16 @@ class ScriptedCaller:
         """The call comes in."""
         self._in_application = True
         self._began("call")
-        _, *arguments = self._channel()["dialplan"]["app_data"].split(",")
+        self._app_data = f"denwaban,inbound,+81312345678,{self.presentation}"
+        _, *arguments = self._app_data.split(",")
+        self._emit({"type": "StasisStart", "args": arguments, "channel": self._channel()})
+
+    def comes_back(self, rule_id: str) -> None:
+        """The dialplan had the devices rung in vain, and gives the call back."""
+        self.context = ""
+        self._in_application = True
+        self._app_data = f"denwaban,unanswered,+81312345678,{self.presentation},{rule_id}"
+        _, *arguments = self._app_data.split(",")
         self._emit({"type": "StasisStart", "args": arguments, "channel": self._channel()})
 
     @property
@@ -218,7 +229,7 @@ class ScriptedCaller:
             "id": CALL_ID,
             "state": "Up" if self.answered else "Ring",
             "caller": {"number": self.number, "name": self.name},
-            "dialplan": {"app_data": f"denwaban,inbound,+81312345678,{self.presentation}"},
+            "dialplan": {"app_data": self._app_data},
         }
 
     def _end(self, dying_s: float) -> None:
@@ -443,7 +454,7 @@ class ScriptedCaller:
 
         await self._ask("hang_up", do)
 
-    async def continue_in_dialplan(self, channel: str, context: str) -> None:
+    async def continue_in_dialplan(self, channel: str, context: str, extension: str) -> None:
         def do() -> None:
             self._on_channel()
             self._queue.clear()
@@ -451,11 +462,14 @@ class ScriptedCaller:
                 self._finish_recording()
             elif self._now_doing is not None:
                 self._finish_playback("done")
-            self.context = context
+            self.context, self.extension = context, extension
             self._in_application = False
             self._emit({"type": "StasisEnd", "channel": self._channel()})
+            self.on_continue()
 
         await self._ask("continue", do)
+        # Its events are told on another way, and may be faster than the answer.
+        await asyncio.sleep(ANSWER_S / self.pace)
 
     async def channels(self) -> list[Json]:
         return await self._ask("channels", lambda: [] if self.gone else [self._channel()])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy import select
 
 from pbx.asterisk.supervisor import Supervisor
 from pbx.spool.adopt import Adoption
+from pbx.spool.keep import Keeping
 from pbx.spool.slip import Slip, format_slip
 from pbx.spool.sound import write_wav
 from store.database import Database
@@ -25,6 +27,7 @@ from store.models import (
     MessageSource,
     VoiceMessage,
 )
+from store.numbers import set_rusurepo
 from tests.furnishing import Furnished
 
 pytestmark = pytest.mark.integration
@@ -35,6 +38,7 @@ VOICE = write_wav(b"\x00\x10\x00\xf0" * 8000)
 """Two seconds."""
 
 LIMIT_S = 20.0
+JOBS = ["report_message", "transcribe"]
 
 
 class Switch:
@@ -54,9 +58,8 @@ class Switch:
         self.adoption = Adoption(
             self.spool,
             self.database,
-            self.media,
             self.journal,
-            self.supervisor,
+            Keeping(self.media, self.journal, self.supervisor),
             lambda: self.busy,
             self._channels,
         )
@@ -101,9 +104,10 @@ class Switch:
             )
             return list(await session.scalars(query))
 
-    async def jobs_of(self, message: VoiceMessage) -> int:
+    async def jobs_of(self, message: VoiceMessage) -> list[str]:
         async with self.database.session() as session:
-            return len(list(await session.scalars(select(Job).where(Job.subject_id == message.id))))
+            query = select(Job.kind).where(Job.subject_id == message.id).order_by(Job.kind)
+            return list(await session.scalars(query))
 
 
 @pytest.fixture
@@ -111,6 +115,27 @@ async def switch(tmp_path: Path, database: Database, media: Media, ours: Furnish
     switch = Switch(tmp_path, database, media)
     yield switch
     await switch.end_life()
+
+
+async def test_the_rule_of_the_time_is_kept(switch: Switch, ours: Furnished) -> None:
+    """As the slip says; where there is none, the one that is chosen now."""
+    switch.lay(f"{CALL_ID}.wav", VOICE)
+    switch.lay(f"{CALL_ID}.slip", replace(slip(ours), rule="of-the-time"))
+    await switch.sweep()
+    message = await switch.message()
+    assert message is not None
+    assert message.rule_id == "of-the-time"
+
+
+async def test_without_a_slip_it_is_the_rule_of_now(switch: Switch, ours: Furnished) -> None:
+    async with switch.database.session() as session:
+        await set_rusurepo(session, ours.account_id, ours.number_id, True, ours.rule_id)
+    await a_call(switch, ours)
+    switch.lay(f"{CALL_ID}.wav", VOICE)
+    await switch.sweep()
+    message = await switch.message()
+    assert message is not None
+    assert message.rule_id == ours.rule_id
 
 
 def slip(ours: Furnished, record: str = "DTMF", source: str = "dialplan", dial: str = "") -> Slip:
@@ -160,7 +185,7 @@ async def test_a_message_the_dialplan_took(switch: Switch, ours: Furnished) -> N
     assert (message.started_at, message.duration_s) == (STARTED, 2.0)
     assert message.account_id == ours.account_id
     assert switch.media.path(message.media).read_bytes() == VOICE
-    assert await switch.jobs_of(message) == 1
+    assert await switch.jobs_of(message) == JOBS
     assert (call.result, call.message_outcome) == ("message", MessageOutcome.KEPT)
     assert call.answered_at == STARTED + timedelta(seconds=1)
     # When the call was, not when it was taken in.
@@ -177,7 +202,7 @@ async def test_sweeping_again_changes_nothing(switch: Switch, ours: Furnished) -
         assert switch.left == []
     message = await switch.message()
     assert message is not None
-    assert await switch.jobs_of(message) == 1
+    assert await switch.jobs_of(message) == JOBS
     assert (await switch.events()).count("ended") == 1
 
 
@@ -212,7 +237,7 @@ async def test_a_sweep_that_was_interrupted_is_finished_by_the_next(
     message, call = await switch.message(), await switch.call()
     assert message is not None
     assert call is not None
-    assert await switch.jobs_of(message) == 1
+    assert await switch.jobs_of(message) == JOBS
     assert call.result == "message"
     assert switch.left == []
 

@@ -17,8 +17,16 @@ def named(route: Route) -> str:
     return f"{route.method} {route.path}"
 
 
-def filled(route: Route, account: Furnished) -> str:
-    """Put the account's ids into the route's path."""
+async def callers_and_hours(owner: Client, account: Furnished) -> dict[str, str]:
+    """Make a whitelist and a schedule of the account's number; their ids."""
+    number = {"number_id": account.number_id}
+    whitelist = await owner.post("/api/v1/whitelists", {**number, "name": "取引先"})
+    schedule = await owner.post("/api/v1/schedules", {**number, "enabled": True, "default_rule_id": None})
+    return {"whitelist_id": whitelist.body["id"], "schedule_id": schedule.body["id"]}
+
+
+def filled(route: Route, account: Furnished, **more: str) -> str:
+    """Put the account's ids, and `more` of them, into the route's path."""
     ids = {
         "number_id": account.number_id,
         "rule_id": account.rule_id,
@@ -27,6 +35,9 @@ def filled(route: Route, account: Furnished) -> str:
         "message_id": account.message_id,
         "call_id": account.call_id,
         "token_id": account.token_id,
+        "whitelist_id": "unmade",
+        "schedule_id": "unmade",
+        **more,
     }
     return route.path.format(**ids)
 
@@ -36,9 +47,22 @@ BODIES = {
     "/api/v1/numbers/{number_id}/rusurepo": {"enabled": False, "rule_id": None},
     "/api/v1/messages/{message_id}": {"status": "done"},
     "/api/v1/rules/{rule_id}": {"name": "奪う"},
+    "/api/v1/prompts/{prompt_id}": {"name": "奪う"},
+    "/api/v1/whitelists/{whitelist_id}": {"name": "奪う"},
+    "/api/v1/whitelists/{whitelist_id}/entries:add": {"lines": "非通知"},
+    "/api/v1/whitelists/{whitelist_id}/entries:delete": {"ids": ["x"]},
+    "/api/v1/schedules/{schedule_id}": {"enabled": True},
+    "/api/v1/schedules/{schedule_id}/override": {"rule_id": None},
 }
 # What is deleted is asked for before; the token is what asks.
-LAST = {"/api/v1/rules/{rule_id}": 1, "/api/v1/messages/{message_id}": 1, "/api/v1/tokens/{token_id}": 2}
+LAST = {
+    "/api/v1/rules/{rule_id}": 1,
+    "/api/v1/messages/{message_id}": 1,
+    "/api/v1/prompts/{prompt_id}": 2,
+    "/api/v1/whitelists/{whitelist_id}": 1,
+    "/api/v1/schedules/{schedule_id}": 1,
+    "/api/v1/tokens/{token_id}": 3,
+}
 
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz", "Bearer \xff\xfe"])
@@ -55,21 +79,25 @@ async def test_without_a_valid_token_nothing_is_answered(
 async def test_another_accounts_ids_are_not_found(
     admin: Client, other_admin: Client, theirs: Furnished
 ) -> None:
+    more = await callers_and_hours(other_admin, theirs)
     for route in WITH_IDS:
-        path, body = filled(route, theirs), BODIES.get(route.path)
+        path, body = filled(route, theirs, **more), BODIES.get(route.path)
         refused = await admin(route.method, path, json=body)
         assert (refused.status, refused.body["code"]) == (404, "not_found"), named(route)
     # The same requests by the owner work: the test asks for things that are there.
     for route in sorted(
         WITH_IDS, key=lambda route: LAST.get(route.path, 0) if route.method == "DELETE" else 0
     ):
-        answer = await other_admin(route.method, filled(route, theirs), json=BODIES.get(route.path))
+        answer = await other_admin(route.method, filled(route, theirs, **more), json=BODIES.get(route.path))
         assert answer.status < 300, named(route)
 
 
-async def test_naming_another_account_does_not_help(admin: Client, theirs: Furnished) -> None:
+async def test_naming_another_account_does_not_help(
+    admin: Client, other_admin: Client, theirs: Furnished
+) -> None:
+    more = await callers_and_hours(other_admin, theirs)
     for route in BELOW_API:
-        path = f"{filled(route, theirs)}?account_id={theirs.account_id}"
+        path = f"{filled(route, theirs, **more)}?account_id={theirs.account_id}"
         answer = await admin(route.method, path, json=BODIES.get(route.path))
         assert 400 <= answer.status < 500, named(route)
 

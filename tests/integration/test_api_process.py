@@ -1,6 +1,7 @@
 """`python -m portal_api` and `python -m store.migrate` as processes of their own."""
 
 import asyncio
+import io
 import os
 import signal
 import socket
@@ -11,7 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientConnectionError, ClientSession
+from aiohttp import ClientConnectionError, ClientSession, FormData
+
+from store.database import open_database
+from store.media import Media
+from store.migrate import migrate
+from tests.furnishing import furnish
 
 pytestmark = pytest.mark.integration
 
@@ -72,6 +78,39 @@ async def test_api_starts_answers_and_stops_on_sigterm(tmp_path: Path) -> None:
         _, err = await asyncio.wait_for(process.communicate(), DEADLINE_S)
     assert process.returncode == 0
     assert b"Traceback" not in err
+
+
+def children_of(pid: int) -> list[int]:
+    return [
+        int(child)
+        for listed in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in listed.read_text().split()
+    ]
+
+
+async def test_a_killed_api_leaves_no_synthesiser_behind(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/denwaban.db"
+    await migrate(url)
+    database, port = open_database(url), free_port()
+    async with database.session() as session:
+        ours = await furnish(session, Media(tmp_path / "media"), "株式会社あさひ", "+81312345678")
+    await database.close()
+    headers = {"Authorization": f"Bearer {ours.token}"}
+    async with running("portal_api", tmp_path, port) as process, ClientSession(headers=headers) as http:
+        await until_alive(port)
+        prompts = f"http://127.0.0.1:{port}/api/v1/prompts"
+        async with http.post(f"{prompts}:preview", json={"text": "はい、どうぞ。"}) as spoken:
+            assert spoken.status == 200
+            sound = io.BytesIO(await spoken.read())
+        form = FormData({"number_id": ours.number_id, "file": sound})
+        async with http.post(prompts, data=form) as uploaded:
+            assert uploaded.status == 201
+        (child,) = await asyncio.to_thread(children_of, process.pid)
+        process.kill()
+        deadline = time.monotonic() + DEADLINE_S
+        while await asyncio.to_thread(Path(f"/proc/{child}/exe").exists):
+            assert time.monotonic() < deadline, "the synthesiser outlives the API"
+            await asyncio.sleep(0.05)
 
 
 async def test_taken_port_and_bad_settings_are_told_in_a_line(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ async def test_a_command_without_an_answer_ends_with_the_connection(
 ) -> None:
     await ours.session.until_connected(LIMIT_S)
     peer[0].mute = True
-    asking = asyncio.create_task(ours.session.hang_up("test-1.1", 16))
+    asking = asyncio.ensure_future(ours.session.hang_up("test-1.1", 16))
     await asyncio.sleep(0)
     await peer[0].sockets[-1].close()
     with pytest.raises(AsteriskAway):

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -140,12 +141,16 @@ async def test_a_message_its_job_and_its_outcome_are_one(
     await journal.keep_message(a_message(ours, "c-1.1"))
     async with database.session() as session:
         message = (await session.scalars(select(VoiceMessage).where(VoiceMessage.call_id == "c-1.1"))).one()
-        job = (await session.scalars(select(Job).where(Job.subject_id == message.id))).one()
-    assert (job.kind, job.account_id) == ("transcribe", ours.account_id)
+        mine = select(Job).where(Job.account_id == ours.account_id).order_by(Job.kind)
+        report, signal, transcribe = (await session.scalars(mine)).all()
+    assert (report.kind, report.subject_id) == ("report_message", message.id)
+    assert (signal.kind, signal.subject_id) == ("signal_devices", ours.number_id)
+    assert (transcribe.kind, transcribe.subject_id) == ("transcribe", message.id)
+    assert signal.run_at == transcribe.run_at == report.run_at - timedelta(minutes=1)
     # A second message of one call is refused as a whole: no second job, nothing changed.
     with pytest.raises(SQLAlchemyError):
         await journal.keep_message(a_message(ours, "c-1.1"))
-    assert (await count(database, VoiceMessage), await count(database, Job)) == (messages + 1, jobs + 1)
+    assert (await count(database, VoiceMessage), await count(database, Job)) == (messages + 1, jobs + 3)
 
 
 async def test_an_outcome_is_set_once(journal: CallJournal, database: Database, ours: Furnished) -> None:

@@ -4,13 +4,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
 from store import migrate as migrate_module
+from store.arrivals import every_number
 from store.database import Database, open_database
-from store.migrate import migrate
+from store.migrate import alembic_config, migrate
 from store.models import Base
 
 pytestmark = pytest.mark.integration
@@ -23,6 +25,35 @@ def differences(connection: Connection) -> list[object]:
 async def test_autogenerate_finds_nothing_to_add(database: Database) -> None:
     async with database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_what_is_there_outlives_the_upgrade(tmp_path: Path) -> None:
+    """SQLite cannot make a table anew that others refer to."""
+    url = f"sqlite+aiosqlite:///{tmp_path}/old.db"
+    database = open_database(url)
+
+    def fill(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        command.upgrade(alembic_config(connection), "0002")
+        at = "2026-11-23 00:00:00"
+        for statement in (
+            f"INSERT INTO accounts (id, name, created_at) VALUES ('a', 'x', '{at}')",
+            f"INSERT INTO phone_numbers VALUES ('n', 'a', '+81312345678', 'voice', '', '{at}')",
+            f"INSERT INTO prompts VALUES ('p', 'a', 'n', 'x', NULL, '0', 1.0, '{at}')",
+            f"INSERT INTO rusurepo_rules VALUES ('r', 'a', 'n', 'x', 'p', 'p', '{at}')",
+            f"INSERT INTO rusurepo_settings VALUES ('n', 1, 'r', '{at}')",
+        ):
+            connection.exec_driver_sql(statement)
+
+    async with database.engine.connect() as connection:
+        await connection.run_sync(fill)
+        await connection.commit()
+    assert await migrate(url) is True
+    async with database.session() as session:
+        (arrival,) = (await every_number(session)).numbers
+    assert arrival.rule is not None
+    assert (arrival.rule.id, arrival.rule.whitelist_id, arrival.rule.ring_first_s) == ("r", None, 0)
+    await database.close()
 
 
 async def test_second_run_has_nothing_to_do(database_url: str) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
-from pbx.routing.caller import Caller, identify_caller
+from pbx.routing.caller import identify_caller
+from store.arrivals import Caller
 from store.models import CallerKind
 
 pytestmark = pytest.mark.unit

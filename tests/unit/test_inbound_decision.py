@@ -1,37 +1,72 @@
+from dataclasses import replace
+
 import pytest
 
 from pbx.routing.ended_by import infer_ended_by
-from pbx.routing.inbound import Decision, decide
-from store.arrivals import Arrival, Rule
-from store.models import EndedBy, NumberUse
+from pbx.routing.inbound import Action, decide
+from pbx.routing.limits import RING_LIMIT_S, WHITELISTED_RING_S
+from store.arrivals import Arrival, Listed, Rule
+from store.models import EndedBy, EntryKind, NumberUse, WhenUnanswered
 
 pytestmark = pytest.mark.unit
 
-RULE = Rule("rule-1", "昼休み", "a" * 64, "b" * 64)
+RULE = Rule("rule-1", "昼休み", "a" * 64, "b" * 64, "whitelist-1")
+PATIENT = replace(RULE, ring_first_s=15)
+TELLING = replace(RULE, whitelisted_unanswered=WhenUnanswered.ANNOUNCEMENT)
+ENTRY = Listed(EntryKind.PREFIX, "+81120", "フリーダイヤル")
 
 
-def arrival(use: NumberUse, rule: Rule | None) -> Arrival:
-    return Arrival("n", "a", "+81312345678", use, rule)
+def arrival(use: NumberUse, rule: Rule | None, listed: Listed | None = None) -> Arrival:
+    return Arrival("n", "a", "+81312345678", use, rule, "weekly 2026-11-24 09:00-18:00", listed)
+
+
+def voice(rule: Rule | None, listed: Listed | None = None) -> Arrival:
+    return arrival(NumberUse.VOICE, rule, listed)
 
 
 @pytest.mark.parametrize(
-    ("came_for", "decision"),
+    ("came_for", "action", "ring_s"),
     [
-        (None, Decision.REFUSE_UNKNOWN),
-        (arrival(NumberUse.VOICE, RULE), Decision.TAKE_MESSAGE),
-        (arrival(NumberUse.VOICE, None), Decision.RING),
-        (arrival(NumberUse.FAX, None), Decision.REFUSE_UNFIT),
-        (arrival(NumberUse.FAX, RULE), Decision.REFUSE_UNFIT),
+        (None, Action.REFUSE_UNKNOWN, 0),
+        (voice(RULE), Action.TAKE_MESSAGE, 0),
+        (voice(None), Action.RING, RING_LIMIT_S),
+        (voice(PATIENT), Action.RING_THEN_MESSAGE, 15),
+        (voice(RULE, ENTRY), Action.RING_THEN_MESSAGE, WHITELISTED_RING_S),
+        (voice(PATIENT, ENTRY), Action.RING_THEN_MESSAGE, WHITELISTED_RING_S),
+        (voice(replace(PATIENT, ring_first_s=45), ENTRY), Action.RING_THEN_MESSAGE, 45),
+        (voice(TELLING, ENTRY), Action.RING, RING_LIMIT_S),
+        (voice(TELLING), Action.TAKE_MESSAGE, 0),
+        (arrival(NumberUse.FAX, None), Action.REFUSE_UNFIT, 0),
+        (arrival(NumberUse.FAX, RULE, ENTRY), Action.REFUSE_UNFIT, 0),
     ],
 )
-def test_what_is_done_with_a_call(came_for: Arrival | None, decision: Decision) -> None:
-    decided, reason = decide(came_for)
-    assert decided is decision
-    assert reason
+def test_what_is_done_with_a_call(came_for: Arrival | None, action: Action, ring_s: int) -> None:
+    decided = decide(came_for)
+    assert (decided.action, decided.ring_s) == (action, ring_s)
+    assert decided.reason
 
 
-def test_the_reason_names_the_rule() -> None:
-    assert "rule-1" in decide(arrival(NumberUse.VOICE, RULE))[1]
+@pytest.mark.parametrize(
+    ("came_for", "action"),
+    [
+        (voice(PATIENT), Action.TAKE_MESSAGE),
+        (voice(RULE, ENTRY), Action.TAKE_MESSAGE),
+        (voice(None), Action.REFUSE_UNANSWERED),
+        (None, Action.REFUSE_UNKNOWN),
+    ],
+)
+def test_who_was_not_answered_is_not_rung_for_again(came_for: Arrival | None, action: Action) -> None:
+    assert decide(came_for, rang=True).action is action
+
+
+def test_the_reason_names_the_rule_and_why_it_applies() -> None:
+    reason = decide(voice(RULE)).reason
+    assert "rule-1" in reason
+    assert "weekly 2026-11-24 09:00-18:00" in reason
+
+
+def test_the_reason_names_the_entry() -> None:
+    assert "prefix +81120 フリーダイヤル" in decide(voice(RULE, ENTRY)).reason
 
 
 @pytest.mark.parametrize(

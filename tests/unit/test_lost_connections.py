@@ -15,6 +15,7 @@ from tests.fakes.scripted_caller import CALL_ID, ScriptedCaller, said_at
 from tests.virtual_time import in_virtual_time
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("virtual_clock")]
+JOBS = ["signal_devices", "transcribe", "report_message"]
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def assert_one_whole_message(exchange: Exchange, seconds: float, abs: float = 0.
     assert exchange.outcome is MessageOutcome.KEPT
     spoken = [at for at in said_at(read_wav(exchange.message()).pcm) if at]
     assert spoken == sorted(set(spoken))
-    assert len(exchange.journal.jobs) == 1
+    assert [job["kind"] for job in exchange.journal.jobs] == JOBS
     assert exchange.journal.openings == 1
     assert exchange.journal.events.count("ended") == 1
     assert exchange.journal.events.count("recording_ended") == 1

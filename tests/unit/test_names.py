@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from pbx.dialplan import names
+from pbx.routing.caller import REASONS
+from store.models import CallerKind
 
 pytestmark = pytest.mark.unit
 
@@ -13,11 +15,16 @@ CONF = Path(__file__).parents[2] / "asterisk-conf"
 DIALPLAN = "\n".join(
     line for line in (CONF / "extensions.conf").read_text().splitlines() if not line.lstrip().startswith(";")
 )
-CHANNEL_VARIABLES = {"DIALLED", "NUMBER", "PRESENTATION", "SLIP", "STARTED_AT"}
+CHANNEL_VARIABLES = {
+    "BEGINNING", "CALLER", "DIALLED", "LISTED", "NAME", "NUMBER", "PRESENTATION", "RANG", "RING_FIRST",
+    "RING_S", "RULE", "SLIP", "STARTED_AT",
+}  # fmt: skip
 """Set by the dialplan for itself."""
 
-OF_ASTERISK = {"EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS"}
-OWN_SUBROUTINES = {"slip", "hand-in"}
+OF_ASTERISK = {
+    "ANSWEREDTIME", "EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS",
+}  # fmt: skip
+OWN_SUBROUTINES = {"slip", "hand-in", "look-for-caller"}
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
 
 
@@ -32,6 +39,7 @@ def test_contexts() -> None:
 def test_every_jump_lands() -> None:
     targets = re.findall(r"(?:Goto|Gosub)\(([a-z-]+),s,1\)", DIALPLAN)
     targets += re.findall(r"\?([a-z-]+),s,1", DIALPLAN)
+    targets += re.findall(r"Goto\(([a-z-]+),\$\{", DIALPLAN)
     assert set(targets) <= contexts()
     labels = set(re.findall(r"n\(([a-z]+)\)", DIALPLAN))
     assert set(re.findall(r"\?([a-z]+)\)", DIALPLAN)) <= labels
@@ -39,7 +47,7 @@ def test_every_jump_lands() -> None:
 
 def test_variables() -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)(?:[:}]|$)", DIALPLAN))
-    assert used == set(names.GLOBALS) | CHANNEL_VARIABLES | OF_ASTERISK
+    assert used == set(names.GLOBALS) | set(names.LAMP_VARIABLES) | CHANNEL_VARIABLES | OF_ASTERISK
     assert set(re.findall(r"Set\(([A-Z_]+)=", DIALPLAN)) == CHANNEL_VARIABLES
 
 
@@ -49,9 +57,11 @@ def test_every_global_is_listed() -> None:
 
 
 def test_database_keys() -> None:
-    keys = re.findall(r"DB\((\w+)/\$\{NUMBER\}/(\w+)\)", DIALPLAN)
-    assert {family for family, _ in keys} == {names.NUMBER_FAMILY}
-    assert {key for _, key in keys} == set(names.NUMBER_KEYS)
+    keys = set(re.findall(r"DB\((\w+)/\$\{NUMBER\}/(\w+|\$\{\w+\}\*?)\)", DIALPLAN))
+    listed = {"${CALLER}", "${BEGINNING}*", *(kind.value for kind in CallerKind if kind != "number")}
+    assert keys == {(names.NUMBER_FAMILY, key) for key in names.NUMBER_KEYS} | {
+        (names.WHITELIST_FAMILY, key) for key in listed
+    }
     others = set(re.findall(r"DB\(([\w/]+)\)", DIALPLAN))
     assert others == {f"{names.TOLD_FAMILY}/{names.KEY_REVISION}"}
 
@@ -62,8 +72,28 @@ def test_slip_keys() -> None:
     assert written == set(names.SLIP_KEYS) - {"source"}
 
 
+def test_a_ringing_extension_is_one_of_the_dialplans() -> None:
+    (pattern,) = re.findall(r"exten => _(\S+),1,Set\(RING_S=\$\{EXTEN:0:2\}\)", DIALPLAN)
+    matches = re.compile(pattern.replace("X", "[0-9]").replace("!", ".*"))
+    for extension in (names.ring_extension(5), names.ring_extension(60, "0" * 32)):
+        assert matches.fullmatch(extension)
+    assert "Set(RULE=${EXTEN:3})" in DIALPLAN
+    assert names.ring_extension(5, "rule")[3:] == "rule"
+
+
+def test_callers_without_a_number_are_told_apart_alike() -> None:
+    """By the same display names as in Python."""
+    told: dict[str, CallerKind] = {}
+    for condition, label in re.findall(r"GotoIf\(\$\[(\S*\$\{NAME\}[^]]*)\]\?(\w+)\)", DIALPLAN):
+        told |= dict.fromkeys(re.findall(r'"\$\{NAME\}" = "([^"]+)"', condition), CallerKind(label))
+    assert told == REASONS
+
+
 def test_application_and_agi_route() -> None:
-    assert set(re.findall(r"Stasis\((\w+),", DIALPLAN)) == {names.APPLICATION}
+    assert set(re.findall(r"Stasis\((\w+),(\w+),", DIALPLAN)) == {
+        (names.APPLICATION, names.STASIS_INBOUND),
+        (names.APPLICATION, names.STASIS_UNANSWERED),
+    }
     assert set(re.findall(r"AGI\(\$\{AGI_URL\}/(\w+)\)", DIALPLAN)) == {names.AGI_SPOOLED}
 
 
@@ -80,7 +110,8 @@ def test_no_module_is_loaded_twice() -> None:
 NEEDED = {
     "Answer": None, "AGI": "res_agi", "ControlPlayback": "app_controlplayback", "Dial": "app_dial",
     "ExecIf": "app_exec", "Gosub": "app_stack", "GosubIf": "app_stack", "Goto": None, "GotoIf": None,
-    "Hangup": None, "Playback": "app_playback", "Record": "app_record", "Return": "app_stack", "Set": None,
+    "Hangup": None, "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
+    "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip

@@ -1,11 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pbx.dialplan import names
-from pbx.provisioning import number_settings
+from pbx.provisioning import number_settings, whitelisted
 from store.arrivals import Arrival, Rule
-from store.models import NumberUse
+from store.models import EntryKind, NumberUse, WhenUnanswered
 from store.provisioning import WantedDevice
 
 pytestmark = pytest.mark.unit
@@ -30,9 +31,28 @@ def test_a_number_with_rusurepo() -> None:
     assert told() == {
         "+81312345678/use": "voice",
         "+81312345678/rusurepo": "on",
+        "+81312345678/rule": "rule-1",
         "+81312345678/start_prompt": "/media/prompts/aaaa",
         "+81312345678/end_prompt": "/media/prompts/bbbb",
         "+81312345678/devices": "PJSIP/1001&PJSIP/1002",
+        "+81312345678/ring_listed": "30",
+    }
+
+
+def test_for_how_long_devices_ring_before_a_message() -> None:
+    patient = told(rule=replace(RULE, ring_first_s=5))
+    assert patient["+81312345678/ring_first"] == "05"
+    telling = told(rule=replace(RULE, whitelisted_unanswered=WhenUnanswered.ANNOUNCEMENT))
+    assert "+81312345678/ring_listed" not in telling
+
+
+def test_whom_the_whitelist_names() -> None:
+    number = Arrival("n", "ours", "+81312345678", NumberUse.VOICE, RULE)
+    entries = [(EntryKind.NUMBER, "+819012345678"), (EntryKind.PREFIX, "+81120"), (EntryKind.WITHHELD, "")]
+    assert set(whitelisted(number, entries)) == {
+        "+81312345678/+819012345678",
+        "+81312345678/+81120*",
+        "+81312345678/withheld",
     }
 
 
@@ -49,4 +69,5 @@ def test_no_other_accounts_device_rings() -> None:
 
 
 def test_nothing_is_told_that_the_dialplan_does_not_read() -> None:
-    assert {key.partition("/")[2] for key in told()} == set(names.NUMBER_KEYS)
+    patient = told(rule=replace(RULE, ring_first_s=5))
+    assert {key.partition("/")[2] for key in patient} == set(names.NUMBER_KEYS)

@@ -11,6 +11,7 @@ from scripts.private_packages import (
     asterisk_folders,
     debian_mirror,
     host_asterisk,
+    host_ffmpeg,
     host_sources,
     parse_deb822_sources,
     parse_one_line_sources,
@@ -184,3 +185,18 @@ def test_older_asterisk_of_the_host_is_passed_over(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("DENWABAN_ASTERISK", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert host_asterisk() is None
+
+
+@pytest.mark.parametrize(
+    ("says", "version"),
+    [("ffmpeg version 4.4.2-0ubuntu0.22.04.1", "4.4.2"), ("ffmpeg version 4.2.7", None), ("", None)],
+)
+def test_the_hosts_ffmpeg_is_used_when_new_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, version: str | None
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\necho '{says}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = host_ffmpeg()
+    assert found == ({"command": [str(program)], "version": version} if version else None)

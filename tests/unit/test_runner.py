@@ -1,6 +1,8 @@
 """What the runner does around the scripts: numbers, fall-backs, take-ups, orphans, and exactly one ending."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from pbx.errors import StoreAway
 from pbx.flows.runner import LONGEST_DIALLED
 from pbx.spool.sound import read_wav
-from store.arrivals import Arrival
+from store.arrivals import Arrival, Rule
 from store.models import CallerKind, NumberUse
 from tests.fakes.exchange import ARRIVAL, Exchange, PlainRunner, virtual_now
 from tests.fakes.scripted_caller import CALL_ID, ScriptedCaller
@@ -30,7 +32,7 @@ def exchange(tmp_path: Path, caller: ScriptedCaller) -> Exchange:
     return Exchange(tmp_path, caller)
 
 
-async def away(_: object, dialled: str) -> Arrival | None:
+async def away(_: object, call: object) -> Arrival | None:
     raise StoreAway("no database")
 
 
@@ -59,7 +61,7 @@ async def test_without_rusurepo_the_dialplan_rings_the_devices(
 ) -> None:
     exchange.runner.arrival = Arrival("n", "a", "+81312345678", NumberUse.VOICE, None)
     await exchange.take()
-    assert caller.context == "ring"
+    assert (caller.context, caller.extension) == ("ring", "60-")
     assert exchange.journal.events == ["arrived", "rule_consulted", "handed_to_dialplan"]
     assert "hang_up" not in caller.commands
 
@@ -97,6 +99,74 @@ async def test_any_number_of_digits_fits_the_record(exchange: Exchange, caller: 
     caller.leave()
     await exchange.take()
     assert len(exchange.journal.calls[CALL_ID]["dialled"]) <= LONGEST_DIALLED
+
+
+# ---- devices that ring first ------------------------------------------------------------------------
+
+RINGING = replace(ARRIVAL, rule=replace(ARRIVAL.rule or Rule("", "", "", ""), ring_first_s=20))
+
+
+@pytest.mark.parametrize("rang_s", [0.0, 20.0])
+@in_virtual_time
+async def test_whom_nobody_answers_leaves_a_message(
+    exchange: Exchange, caller: ScriptedCaller, rang_s: float
+) -> None:
+    """Without any device the call is back before our own command is answered."""
+    exchange.runner.arrival = RINGING
+    (caller.spool / f"{CALL_ID}.slip").write_text("dial=NOANSWER\n")
+    caller.presses("#", 5, "recording")
+    caller.on_continue = lambda: caller._later(rang_s, lambda: caller.comes_back("rule"))
+    caller.rings()
+    await eventually_virtual(lambda: len(exchange.journal.messages) == 1)
+    await exchange.finish()
+    assert caller.extension == "20-rule"
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
+    assert exchange.journal.openings == 1
+    assert exchange.journal.calls[CALL_ID]["result"] == "message"
+    assert exchange.journal.messages[0]["started_at"] == exchange.journal.calls[CALL_ID]["started_at"]
+    assert exchange.journal.events[:2] == ["arrived", "rule_consulted"]
+    assert exchange.journal.events.count("rule_consulted") == 2
+    assert "unanswered" in exchange.journal.events
+    assert exchange.spool == []
+
+
+@in_virtual_time
+async def test_a_controller_that_dies_after_the_ringing_is_followed_by_one_that_goes_on(
+    exchange: Exchange, caller: ScriptedCaller
+) -> None:
+    exchange.arrival = exchange.runner.arrival = RINGING
+    caller.presses("#", 9, "recording").controller_dies(2, "recording")
+    caller.on_continue = lambda: caller._later(5, lambda: caller.comes_back("rule"))
+    caller.rings()
+    await eventually_virtual(lambda: len(exchange.journal.messages) == 1)
+    await exchange.finish()
+    assert caller.heard == ["start_prompt", "tone", "end_prompt"]
+    assert exchange.journal.openings == 1
+    assert exchange.journal.calls[CALL_ID]["result"] == "message"
+    assert "taken_up" in exchange.journal.events
+
+
+@in_virtual_time
+async def test_a_rule_that_is_gone_after_the_ringing_ends_the_call(
+    exchange: Exchange, caller: ScriptedCaller
+) -> None:
+    exchange.runner.arrival = RINGING
+
+    def switch_off() -> None:
+        exchange.runner.arrival = replace(RINGING, rule=None)
+        caller._later(5, lambda: caller.comes_back("rule"))
+
+    caller.on_continue = switch_off
+    caller.rings()
+    await eventually_virtual(lambda: caller.gone)
+    await exchange.finish()
+    assert exchange.journal.calls[CALL_ID]["result"] == "no_answer"
+
+
+async def eventually_virtual(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(300):
+        while not condition():  # noqa: ASYNC110 (many things make it true)
+            await asyncio.sleep(0.5)
 
 
 # ---- what cannot be done here, the dialplan does -----------------------------------------------------

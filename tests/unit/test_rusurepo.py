@@ -18,9 +18,7 @@ WHOLE_STORY = [
     "arrived",
     "rule_consulted",
     "answered",
-    "start_prompt_queued",
-    "tone_queued",
-    "recording_queued",
+    "lined_up",
     "start_prompt_ended",
     "tone_ended",
     "recording_started",
@@ -63,9 +61,14 @@ def assert_tidy(exchange: Exchange) -> None:
 
 
 def assert_one_message(exchange: Exchange, ended_by: EndedBy, seconds: float, abs: float = 0.05) -> None:
-    """One message, one job for it, and every moment in it once."""
-    (message,), (job,) = exchange.journal.messages, exchange.journal.jobs
-    assert job["subject_id"] == message["id"]
+    """One message, its jobs once each, and every moment in it once."""
+    (message,) = exchange.journal.messages
+    assert [(job["kind"], job["subject_id"]) for job in exchange.journal.jobs] == [
+        ("signal_devices", message["number_id"]),
+        ("transcribe", message["id"]),
+        ("report_message", message["id"]),
+    ]
+    assert message["rule_id"] == "rule"
     assert message["ended_by"] is ended_by
     assert message["duration_s"] == pytest.approx(seconds, abs=abs)
     assert exchange.outcome is MessageOutcome.KEPT
@@ -158,7 +161,7 @@ async def test_hash_skips_the_start_prompt_and_does_not_end_the_recording(
     assert_one_message(exchange, EndedBy.HASH, 4)
     assert exchange.journal.entry("start_prompt_ended").details == {"how": "skipped"}
     assert caller.heard == ["start_prompt", "tone", "end_prompt"]
-    began = exchange.journal.entry("recording_started").at - exchange.journal.entry("start_prompt_queued").at
+    began = exchange.journal.entry("recording_started").at - exchange.journal.entry("lined_up").at
     assert began.total_seconds() == pytest.approx(1.5 + TONE_S, abs=0.05)
 
 
@@ -314,10 +317,11 @@ async def test_a_failing_media_folder_leaves_everything_in_the_spool(
 
 # ---- the caller goes, at every step ------------------------------------------------------------------
 
-QUEUED = WHOLE_STORY[:6]
-RECORDED = WHOLE_STORY[:10]
+QUEUED = WHOLE_STORY[:4]
+RECORDED = WHOLE_STORY[:8]
 KEPT = [*RECORDED, "message_kept"]
 OPTIONAL = {
+    "lined_up",
     "start_prompt_queued",
     "tone_queued",
     "recording_queued",
@@ -331,7 +335,7 @@ OPTIONAL = {
 HANGS_UP: list[tuple[str, float, str, str, list[str]]] = [
     ("before the answer", 0, "call", "hung_up", ["arrived", "rule_consulted", "ended"]),
     ("while it is answered", 0.001, "call", "hung_up", ["arrived", "rule_consulted", "ended"]),
-    ("start prompt begins", 0, "start_prompt", "hung_up", [*WHOLE_STORY[:4], "ended"]),
+    ("start prompt begins", 0, "start_prompt", "hung_up", [*WHOLE_STORY[:3], "ended"]),
     ("in the start prompt", 2.5, "start_prompt", "hung_up", [*QUEUED, "ended"]),
     ("in the tone", 0.2, "tone", "hung_up", [*QUEUED, "ended"]),
     ("recording begins", 0, "recording", "no_message", [*RECORDED, "nothing_said", "ended"]),

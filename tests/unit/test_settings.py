@@ -117,6 +117,16 @@ BAD = {
     "LOG_LEVEL": "LOUD",
     "ARI_PASSWORD": "semi;colon-in-a-password",
     "AMI_PASSWORD": "line\nbreak-in-a-password",
+    "SLACK_URL": "slack.com/api",
+    "CHATWORK_URL": "ftp://chatwork.example",
+    "LINE_URL": "https://line.example/?x=1",
+    "LINEWORKS_URL": "https://user:password@works.example",
+    "LINEWORKS_AUTH_URL": "https://",
+    "TEAMS_HOSTS": "https://teams.example",
+    "GOOGLE_CHAT_HOSTS": "*",
+    "WEBHOOK_NETWORKS": "localhost",
+    "SMTP_URL": "http://user:password@mail.example",
+    "MAIL_FROM": "denwaban",
 }
 
 
@@ -132,6 +142,22 @@ def test_all_bad_values_are_told_at_once(tmp_path: Path) -> None:
     problems = refused({f"DENWABAN_{name}": value for name, value in BAD.items()}, tmp_path)
     told = {found for problem in problems for found in re.findall(r"^DENWABAN_(\w+)", problem)}
     assert told == set(BAD)
+
+
+def test_the_mail_servers_password_is_neither_told_nor_shown(tmp_path: Path) -> None:
+    (problem,) = refused({"DENWABAN_SMTP_URL": "smtp://user:hush@mail.example:port"}, tmp_path)
+    assert "hush" not in problem
+    settings = read_settings({"DENWABAN_SMTP_URL": "smtp://user:hush@mail.example"}, tmp_path)
+    assert settings.notifications.smtp_url == "smtp://user:hush@mail.example"
+    assert "hush" not in repr(settings)
+
+
+def test_notifications_go_where_the_operator_says(tmp_path: Path) -> None:
+    given = {"SLACK_URL": "http://127.0.0.1:9000/api/", "TEAMS_HOSTS": "127.0.0.1:9001, *.Teams.example"}
+    settings = read_settings({f"DENWABAN_{name}": value for name, value in given.items()}, tmp_path)
+    assert settings.notifications.slack_url == "http://127.0.0.1:9000/api"
+    assert settings.notifications.teams_hosts == ("127.0.0.1:9001", "*.teams.example")
+    assert settings.notifications.webhook_networks == ()
 
 
 @pytest.mark.parametrize("uri", ["sip:", "sips", "sip:a b", "sip:a\tb", "<sip:a>", 'sip:"a"', "http://a"])
@@ -179,7 +205,7 @@ def documented() -> set[str]:
 
 def test_every_variable_stands_in_the_documentation() -> None:
     source = (ROOT / "settings" / "environment.py").read_text()
-    read = {f"DENWABAN_{name}" for name in re.findall(r'reader\.(?:parsed|text)\("([A-Z_]+)"', source)}
+    read = {f"DENWABAN_{name}" for name in re.findall(r'reader\.(?:parsed|text|secret)\("([A-Z_]+)"', source)}
     read |= set(SECRETS)
     scripts = "".join(path.read_text() for path in (ROOT / "scripts").glob("*.py"))
     by_set_up = set(re.findall(r'environ(?:\.get\(|\[)"(DENWABAN_\w+)"', scripts))
@@ -187,7 +213,7 @@ def test_every_variable_stands_in_the_documentation() -> None:
 
 
 def test_nothing_else_reads_the_environment() -> None:
-    packages = ("pbx", "store", "portal_api", "launch")
+    packages = ("pbx", "store", "transcribe", "portal_api", "launch")
     asks = re.compile(r"DENWABAN_\w+.*environ|environ.*DENWABAN_\w+|getenv")
     found = [
         str(path.relative_to(ROOT))

@@ -1,0 +1,3 @@
+from transcribe.main import main
+
+main()
