@@ -34,12 +34,14 @@ class Child:
         environment: Mapping[str, str],
         log_file: Path,
         on_start: Callable[[], None],
+        niceness: int = 0,
     ) -> None:
         self.name = name
         self.process: asyncio.subprocess.Process | None = None
         self.starts = 0
         self._command, self._environment, self._log_file = command, dict(environment), log_file
         self._on_start = on_start
+        self._niceness = niceness
         self._stopping = False
         self._began = 0.0
 
@@ -70,13 +72,17 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env=self._environment,
-                preexec_fn=_die_with_parent,
+                preexec_fn=self._begin,
                 # Ctrl-C at the terminal is for us; we stop the children in order.
                 start_new_session=True,
             )
         self.starts += 1
         self._on_start()
         return await self.process.wait()
+
+    def _begin(self) -> None:
+        _die_with_parent()
+        os.nice(self._niceness)
 
     def kill_hanging(self) -> None:
         """End a life that shows none; the next begins at once. One that has just begun is left alone."""

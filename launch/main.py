@@ -26,6 +26,8 @@ READY_LIMIT_S = 60.0
 LOG_LIMIT_BYTES = 10_000_000
 LOGS_KEPT = 5
 MINDING_S = 30.0
+GIVES_WAY = 10
+"""Niceness of what comes after calls: a caller's packets come before a text message about another."""
 
 log = logging.getLogger(__name__)
 
@@ -112,16 +114,18 @@ class Instance:
         environment = dict(os.environ)
         logs = settings.var / "log"
 
-        def child(name: str, command: list[str]) -> Child:
-            return Child(name, command, environment, logs / f"{name}.out", self._tell)
+        def child(name: str, command: list[str], niceness: int = 0) -> Child:
+            return Child(name, command, environment, logs / f"{name}.out", self._tell, niceness)
 
         python = [sys.executable, "-m"]
         self._asterisk = child("asterisk", asterisk_command(tool, self._folders))
         self._controller = child("controller", [*python, "pbx"])
         self._api = child("api", [*python, "portal_api"])
-        self._notify = child("notify", [*python, "notify"])
-        self._transcribe = child("transcribe", [*python, "transcribe"])
-        self._children = [self._asterisk, self._controller, self._api, self._notify, self._transcribe]
+        self._signals = child("signals", [*python, "pbx.signalling"], GIVES_WAY)
+        self._notify = child("notify", [*python, "notify"], GIVES_WAY)
+        self._transcribe = child("transcribe", [*python, "transcribe"], GIVES_WAY)
+        self._after_calls = [self._signals, self._notify, self._transcribe]
+        self._children = [self._asterisk, self._controller, self._api, *self._after_calls]
 
     async def run(self, stop: asyncio.Event) -> None:
         self._ready_file.unlink(missing_ok=True)
@@ -149,10 +153,9 @@ class Instance:
             print("Denwaban stops ...", flush=True)
             # Asterisk first: it says good-bye to every caller, and the control plane keeps what was said.
             await self._api.stop(5)
-            await self._notify.stop(10)
             await self._asterisk.stop(10)
             await self._controller.stop(10)
-            await self._transcribe.stop(10)
+            await asyncio.gather(*(one.stop(10) for one in self._after_calls))
             for task in minding:
                 task.cancel()
             await asyncio.gather(*minding, return_exceptions=True)

@@ -20,7 +20,6 @@ from pbx.asterisk.supervisor import Supervisor
 from pbx.dialplan.names import AGI_SPOOLED
 from pbx.flows.runner import Parts, Runner
 from pbx.provisioning import Provisioner
-from pbx.signals import Signals
 from pbx.spool.adopt import Adoption
 from pbx.spool.keep import Keeping
 from settings import Settings, read_settings
@@ -30,16 +29,12 @@ from store.journal import CallJournal
 from store.media import Media
 from store.prompts import media_name
 from store.reports import report_by
-from store.worker import Worker
 
 log = logging.getLogger(__name__)
 
 REPORT_S = 1.0
 HEARTBEAT_S = 1.0
 DRAIN_S = 5.0
-SIGNALS_AT_ONCE = 32
-SIGNALS_POLL_S = 0.25
-"""Calls come first: this process looks for such work less often than others do."""
 
 
 def main() -> None:
@@ -86,10 +81,6 @@ async def run(settings: Settings) -> None:
     def busy() -> set[str]:
         return runner.calls.keys() | keeping.settled
 
-    signals = Signals(database, ari, ami, settings.bind, settings.portal_url)
-    worker_name = f"{settings.node}.pbx"
-    signalling = Worker(database, worker_name, signals.handlers, SIGNALS_AT_ONCE, poll_s=SIGNALS_POLL_S)
-
     async def channel_ids() -> set[str]:
         return {channel["id"] for channel in await ari.channels()}
 
@@ -97,7 +88,6 @@ async def run(settings: Settings) -> None:
 
     async def on_connected() -> None:
         provisioner.start_over()
-        signals.start_over()
         await runner.synchronise()
         adoption.ask()
 
@@ -147,8 +137,6 @@ async def run(settings: Settings) -> None:
     background.start("ari", ari.run(on_connected, runner.on_event))
     background.start("provisioning", provisioner.run())
     background.start("adoption", adoption.run())
-    background.start("signals", signals.run())
-    background.start("signalling", signalling.run_anew())
     background.start("heartbeat", keep_beating())
     background.start("report", keep_reporting())
     log.info("the control plane is up", extra={"action": "started"})

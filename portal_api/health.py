@@ -65,7 +65,12 @@ async def read_readiness(parts: Parts) -> Readiness:
     else:
         states.append(PartState(part="database", ready=True, reason=""))
         states += reported_states(reports, f"{parts.node}.pbx", now())
-    return Readiness(ready=all(state.ready for state in states), parts=states)
+    return Readiness(ready=all(state.ready for state in states if _takes_calls(state.part)), parts=states)
+
+
+def _takes_calls(part: str) -> bool:
+    """Whether a call needs this part; what comes after calls waits where its part is down."""
+    return part in {"media", "database"} or part.endswith(".pbx")
 
 
 def reported_states(reports: Iterable[PartReport], expected: str, at: datetime) -> list[PartState]:

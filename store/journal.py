@@ -19,7 +19,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from store.database import Database
 from store.deliveries import REPORT_MESSAGE
 from store.models import Call, Job, JournalEntry, MessageOutcome, VoiceMessage, new_id, now
-from store.signals import SIGNAL_DEVICES
+from store.signals import SIGNAL_DEVICES, lamp_lane
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +86,9 @@ class CallJournal:
         message = {"id": new_id(), "created_at": now(), **message}
         at = now()
         jobs = (
-            (SIGNAL_DEVICES, message["number_id"], at),
-            ("transcribe", message["id"], at),
-            (REPORT_MESSAGE, message["id"], at + REPORT_AFTER),
+            (SIGNAL_DEVICES, message["number_id"], at, lamp_lane(message["number_id"])),
+            ("transcribe", message["id"], at, None),
+            (REPORT_MESSAGE, message["id"], at + REPORT_AFTER, None),
         )
         account_id = message["account_id"]
         return self._awaited(
@@ -189,13 +189,14 @@ def _is_refusal(problem: Exception) -> bool:
     return isinstance(problem, StatementError | ValueError | TypeError)
 
 
-def _job(account_id: str, kind: str, subject_id: str, run_at: datetime) -> dict[str, Any]:
+def _job(account_id: str, kind: str, subject_id: str, run_at: datetime, lane: str | None) -> dict[str, Any]:
     return {
         "account_id": account_id,
         "kind": kind,
         "subject_id": subject_id,
         "payload": {},
         "run_at": run_at,
+        "lane": lane,
     }
 
 

@@ -29,7 +29,12 @@ async def signal(session: AsyncSession, number_id: str) -> None:
     To be called wherever messages of a number come, go, are read or are marked unread again.
     """
     # Always a job of its own: one that waits already may have counted before we commit.
-    enqueue(session, SIGNAL_DEVICES, number_id)
+    enqueue(session, SIGNAL_DEVICES, number_id, lane=lamp_lane(number_id))
+
+
+def lamp_lane(number_id: str) -> str:
+    """One at a time for each number, so that whoever does one finds the others waiting and does them too."""
+    return f"lamp.{number_id}"
 
 
 async def lamp_of_number(session: AsyncSession, number_id: str) -> tuple[str, Lamp] | None:

@@ -6,6 +6,7 @@ twice. Here a lost connection ends what was asked on it, and the next is a new o
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from panoramisk import Manager
@@ -51,11 +52,11 @@ class Ami:
     def connected(self) -> bool:
         return self._manager is not None
 
-    async def run(self) -> None:
-        """Keep a connection, for ever."""
+    async def run(self, on_connected: Callable[[], None] = lambda: None) -> None:
+        """Keep a connection, for ever; call `on_connected` at the beginning of each."""
         while True:
             try:
-                await self._one_life()
+                await self._one_life(on_connected)
             except (OSError, AsteriskAway, AsteriskRefused, TimeoutError) as problem:
                 said = f"{type(problem).__name__}: {problem}"
                 if said != self.last_problem:
@@ -63,7 +64,7 @@ class Ami:
                 self.last_problem = said
             await asyncio.sleep(RETRY_S)
 
-    async def _one_life(self) -> None:
+    async def _one_life(self, on_connected: Callable[[], None]) -> None:
         manager = _OneLife(self._password)
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(ACTION_LIMIT_S):
@@ -76,6 +77,7 @@ class Ami:
             if not manager.authenticated:
                 raise AsteriskRefused(403, "AMI login refused")
             self._manager = manager
+            on_connected()
             while not manager.lost.done():
                 await asyncio.wait({manager.lost}, timeout=PING_S)
                 if not manager.lost.done():

@@ -10,8 +10,8 @@ Words are ARI's: https://docs.asterisk.org/Asterisk_22_Documentation/API_Documen
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from socket import IPPROTO_TCP, TCP_CORK, TCP_QUICKACK
@@ -182,6 +182,13 @@ class AriSession:
                     log.exception("the ARI session failed", extra={"action": "ari_failed"})
                     self._away(f"{type(mistake).__name__}: {mistake}")
             await asyncio.sleep(pause_s)
+
+    @asynccontextmanager
+    async def only_asking(self) -> AsyncIterator[None]:
+        """For a process that takes no calls: what goes over HTTP, and no websocket."""
+        async with aiohttp.ClientSession(headers=self._headers) as http:
+            self._http = http
+            yield
 
     def _away(self, problem: str) -> None:
         if problem != self.last_problem:

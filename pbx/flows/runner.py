@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -135,7 +135,7 @@ class Runner:
     # ---- one call --------------------------------------------------------------------------------
 
     def _start(self, channel: Json, arguments: list[str], past: dict[str, Milestone]) -> None:
-        kind, dialled, presentation, rule_id = (*arguments, "", "", "", "")[:4]
+        kind, dialled, presentation, rule_id, started_at = (*arguments, "", "", "", "", "")[:5]
         known = self.calls.get(channel["id"])
         came_back = kind == STASIS_UNANSWERED and known is not None and known.rang_for is None
         if known is not None and not came_back:
@@ -150,7 +150,7 @@ class Runner:
             dialled=dialled,
             caller=caller.number,
             caller_kind=caller.kind,
-            started_at=past["arrived"].at if "arrived" in past else now(),
+            started_at=past["arrived"].at if "arrived" in past else _when_started(started_at),
             answered_at=_when_answered(past) if channel["state"] == "Up" else None,
             rang_for=rule_id if kind == STASIS_UNANSWERED else None,
             past=past,
@@ -301,6 +301,11 @@ class Runner:
         call.over.set()
         call.journal.note(call.id, "ended", result=outcome.value)
         call.journal.change_call(call.id, answered_at=call.answered_at, ended_at=now(), result=outcome.value)
+
+
+def _when_started(epoch_s: str) -> datetime:
+    """As the dialplan tells of a call that rang first; else now."""
+    return datetime.fromtimestamp(int(epoch_s), UTC) if epoch_s.isdecimal() else now()
 
 
 def _when_answered(past: dict[str, Milestone]) -> datetime:

@@ -181,7 +181,7 @@ class ScriptedCaller:
         """The dialplan had the devices rung in vain, and gives the call back."""
         self.context = ""
         self._in_application = True
-        self._app_data = f"denwaban,unanswered,+81312345678,{self.presentation},{rule_id}"
+        self._app_data = f"denwaban,unanswered,+81312345678,{self.presentation},{rule_id},1795392000"
         _, *arguments = self._app_data.split(",")
         self._emit({"type": "StasisStart", "args": arguments, "channel": self._channel()})
 

@@ -17,16 +17,32 @@ def named(route: Route) -> str:
     return f"{route.method} {route.path}"
 
 
-async def callers_and_hours(owner: Client, account: Furnished) -> dict[str, str]:
-    """Make a whitelist and a schedule of the account's number; their ids."""
+async def made(owner: Client, account: Furnished) -> dict[str, str]:
+    """Make what an account does not have by itself; the ids."""
     number = {"number_id": account.number_id}
     whitelist = await owner.post("/api/v1/whitelists", {**number, "name": "取引先"})
     schedule = await owner.post("/api/v1/schedules", {**number, "enabled": True, "default_rule_id": None})
-    return {"whitelist_id": whitelist.body["id"], "schedule_id": schedule.body["id"]}
+    told = (await owner.post("/api/v1/notification-rules", {"name": "営業"})).body["id"]
+    services = f"/api/v1/notification-rules/{told}/services"
+    webhook = {"kind": "webhook", "fields": {"url": "https://example.jp/hook"}}
+    service = (await owner.post(services, webhook)).body["id"]
+    delivery = await owner("POST", f"{services}/{service}:test")
+    return {
+        "whitelist_id": whitelist.body["id"],
+        "schedule_id": schedule.body["id"],
+        "notification_rule_id": told,
+        "service_id": service,
+        "delivery_id": delivery.body["id"],
+    }
 
 
-def filled(route: Route, account: Furnished, **more: str) -> str:
-    """Put the account's ids, and `more` of them, into the route's path."""
+UNMADE = dict.fromkeys(
+    ("whitelist_id", "schedule_id", "notification_rule_id", "service_id", "delivery_id"), "unmade"
+)
+
+
+def filled(route: Route, account: Furnished, made: dict[str, str] = UNMADE) -> str:
+    """Put the account's ids, and those `made`, into the route's path."""
     ids = {
         "number_id": account.number_id,
         "rule_id": account.rule_id,
@@ -35,10 +51,10 @@ def filled(route: Route, account: Furnished, **more: str) -> str:
         "message_id": account.message_id,
         "call_id": account.call_id,
         "token_id": account.token_id,
-        "whitelist_id": "unmade",
-        "schedule_id": "unmade",
-        **more,
+        **made,
     }
+    if "/notification-rules/" in route.path:
+        ids["rule_id"] = made["notification_rule_id"]
     return route.path.format(**ids)
 
 
@@ -53,6 +69,15 @@ BODIES = {
     "/api/v1/whitelists/{whitelist_id}/entries:delete": {"ids": ["x"]},
     "/api/v1/schedules/{schedule_id}": {"enabled": True},
     "/api/v1/schedules/{schedule_id}/override": {"rule_id": None},
+    "/api/v1/messages/{message_id}": {"note": "奪う"},
+    "/api/v1/messages/{message_id}/transcript": {"text": "奪う"},
+    "/api/v1/messages/{message_id}/transcript:rerun": {},
+    "/api/v1/notification-rules/{rule_id}": {"name": "奪う"},
+    "/api/v1/notification-rules/{rule_id}/services": {
+        "kind": "webhook",
+        "fields": {"url": "https://example.jp/hook"},
+    },
+    "/api/v1/notification-rules/{rule_id}/services/{service_id}": {"label": "奪う"},
 }
 # What is deleted is asked for before; the token is what asks.
 LAST = {
@@ -61,8 +86,12 @@ LAST = {
     "/api/v1/prompts/{prompt_id}": 2,
     "/api/v1/whitelists/{whitelist_id}": 1,
     "/api/v1/schedules/{schedule_id}": 1,
+    "/api/v1/notification-rules/{rule_id}/services/{service_id}": 1,
+    "/api/v1/notification-rules/{rule_id}": 2,
     "/api/v1/tokens/{token_id}": 3,
 }
+CONFLICTS = {"/api/v1/deliveries/{delivery_id}:resend": "not_failed"}
+"""What the owner cannot do either, as things are."""
 
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "Basic dXNlcjpwYXNz", "Bearer \xff\xfe"])
@@ -79,25 +108,28 @@ async def test_without_a_valid_token_nothing_is_answered(
 async def test_another_accounts_ids_are_not_found(
     admin: Client, other_admin: Client, theirs: Furnished
 ) -> None:
-    more = await callers_and_hours(other_admin, theirs)
+    ids = await made(other_admin, theirs)
     for route in WITH_IDS:
-        path, body = filled(route, theirs, **more), BODIES.get(route.path)
+        path, body = filled(route, theirs, ids), BODIES.get(route.path)
         refused = await admin(route.method, path, json=body)
         assert (refused.status, refused.body["code"]) == (404, "not_found"), named(route)
     # The same requests by the owner work: the test asks for things that are there.
     for route in sorted(
         WITH_IDS, key=lambda route: LAST.get(route.path, 0) if route.method == "DELETE" else 0
     ):
-        answer = await other_admin(route.method, filled(route, theirs, **more), json=BODIES.get(route.path))
-        assert answer.status < 300, named(route)
+        answer = await other_admin(route.method, filled(route, theirs, ids), json=BODIES.get(route.path))
+        if route.path in CONFLICTS:
+            assert answer.body["code"] == CONFLICTS[route.path]
+        else:
+            assert answer.status < 300, named(route)
 
 
 async def test_naming_another_account_does_not_help(
     admin: Client, other_admin: Client, theirs: Furnished
 ) -> None:
-    more = await callers_and_hours(other_admin, theirs)
+    ids = await made(other_admin, theirs)
     for route in BELOW_API:
-        path = f"{filled(route, theirs, **more)}?account_id={theirs.account_id}"
+        path = f"{filled(route, theirs, ids)}?account_id={theirs.account_id}"
         answer = await admin(route.method, path, json=BODIES.get(route.path))
         assert 400 <= answer.status < 500, named(route)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,20 @@ async def test_a_controller_that_dies_after_the_ringing_is_followed_by_one_that_
     assert exchange.journal.openings == 1
     assert exchange.journal.calls[CALL_ID]["result"] == "message"
     assert "taken_up" in exchange.journal.events
+
+
+@in_virtual_time
+async def test_a_call_whose_record_died_with_the_controller_keeps_its_beginning(
+    exchange: Exchange, caller: ScriptedCaller
+) -> None:
+    """Killed before the record was committed; the dialplan remembers when the call came."""
+    caller.presses("#", 5, "recording")
+    caller._in_application = True
+    caller.comes_back("rule")
+    await eventually_virtual(lambda: len(exchange.journal.messages) == 1)
+    await exchange.finish()
+    assert exchange.journal.openings == 1
+    assert exchange.journal.calls[CALL_ID]["started_at"] == datetime.fromtimestamp(1795392000, UTC)
 
 
 @in_virtual_time

@@ -1,0 +1,83 @@
+"""`python -m pbx.signalling`: lamps and texts, in a process of their own that gives way to calls."""
+
+import asyncio
+import logging
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import uvloop
+from sqlalchemy.exc import SQLAlchemyError
+
+from pbx.asterisk.ami import Ami
+from pbx.asterisk.ari import AriSession
+from pbx.signals import Signals
+from settings import Settings, read_settings
+from settings.logs import log_to
+from store.database import Database, open_database
+from store.reports import report_by
+from store.worker import Worker
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+POLL_S = 0.25
+REPORT_S = 2.0
+
+
+def main() -> None:
+    """Run with the environment's settings."""
+    settings = read_settings(os.environ, Path.cwd())
+    log_to(settings.var / "log", "signals", settings.log_level)
+    uvloop.run(run(settings))
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+    database = open_database(settings.database_url)
+    ari = AriSession("127.0.0.1", settings.ari_connect_port, settings.ari_password)
+    ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
+    signals = Signals(database, ari, ami, settings.bind, settings.portal_url)
+    name = f"{settings.node}.signals"
+    worker = Worker(database, name, signals.handlers, AT_ONCE, poll_s=POLL_S)
+    async with ari.only_asking():
+        tasks = [
+            # Its connection tells of Asterisk's lives: a new one knows no lamp.
+            asyncio.create_task(ami.run(signals.start_over), name="ami"),
+            asyncio.create_task(signals.run(), name="lamps"),
+            asyncio.create_task(worker.run_anew(), name="worker"),
+            asyncio.create_task(_keep_reporting(database, name, ami, worker), name="report"),
+        ]
+        for task in tasks:
+            # None ends by itself: one that does takes the process down, and it is started again.
+            task.add_done_callback(lambda _: stop.set())
+        log.info("lamps and texts are looked after", extra={"action": "started"})
+        await stop.wait()
+        failed = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    await database.close()
+    for task in failed:
+        task.result()
+
+
+async def _keep_reporting(database: Database, name: str, ami: Ami, worker: Worker) -> None:
+    while True:
+        reason = worker.problem or ("" if ami.connected else f"AMI: {ami.last_problem}")
+        details = {"pid": os.getpid(), "busy": worker.busy}
+        said = partial(report_by, part=name, ready=not reason, reason=reason, details=details)
+        try:
+            async with asyncio.timeout(REPORT_S):
+                await database.transaction(said)
+        except (SQLAlchemyError, OSError, TimeoutError) as problem:
+            log.warning("no report: %s", problem, extra={"action": "report_failed"})
+        await asyncio.sleep(REPORT_S)
+
+
+if __name__ == "__main__":
+    main()
