@@ -231,8 +231,8 @@ async def test_account_settings(admin: Client, operator: Client, ours: Furnished
     assert (await admin("PATCH", "/api/v1/account", json={})).body["message_retention_days"] is None
     listed = (await operator.get("/api/v1/accounts")).body["items"]
     assert changed.body in listed
-    for days in (0, -1, 3651, "30", 1.5, True):
-        refused = await admin("PATCH", "/api/v1/account", json={"message_retention_days": days})
+    for unfit in (0, -1, 3651, "30", 1.5, True):
+        refused = await admin("PATCH", "/api/v1/account", json={"message_retention_days": unfit})
         assert (refused.status, refused.fields) == (422, ["message_retention_days"])
     assert (await operator.get("/api/v1/account")).body["code"] == "account_required"
     assert (await operator.get(f"/api/v1/account?account_id={ours.account_id}")).status == 200
