@@ -61,7 +61,6 @@ def filled(route: Route, account: Furnished, made: dict[str, str] = UNMADE) -> s
 # Bodies that are right, so that only the id can be what is refused.
 BODIES = {
     "/api/v1/numbers/{number_id}/rusurepo": {"enabled": False, "rule_id": None},
-    "/api/v1/messages/{message_id}": {"status": "done"},
     "/api/v1/rules/{rule_id}": {"name": "奪う"},
     "/api/v1/prompts/{prompt_id}": {"name": "奪う"},
     "/api/v1/whitelists/{whitelist_id}": {"name": "奪う"},
