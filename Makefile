@@ -57,5 +57,5 @@ clean: ## remove .venv and .cache (var, with its messages, stays)
 
 python-run: ; @$(PYTHON) -m scripts.python_environment requirements.lock
 python-test: ; @$(PYTHON) -m scripts.python_environment requirements-dev.lock
-programs: ; @$(PYTHON) -m scripts.private_packages asterisk ffmpeg
+programs: ; @$(PYTHON) -m scripts.private_packages asterisk ffmpeg fonts
 test-tools: ; @$(PYTHON) -m scripts.private_packages test-tools

@@ -60,6 +60,8 @@ class Group:
     packages: tuple[str, ...]
     tools: Mapping[str, Tool] = field(default_factory=dict)
     alone: bool = False  # without what the packages depend on
+    folder: str = ""
+    """Where in the root the data is that the packages bring, for those that are no programs."""
 
 
 ASTERISK = Tool(
@@ -75,6 +77,12 @@ GROUPS = {
     "ffmpeg": Group("ffmpeg", ("ffmpeg",), {"ffmpeg": FFMPEG}),
     "test-tools": Group(
         "SIPp and baresip", ("sip-tester", "baresip-core"), {"sipp": SIPP, "baresip": BARESIP}
+    ),
+    "fonts": Group(
+        "Japanese fonts",
+        ("fonts-ipaexfont-gothic", "fonts-ipaexfont-mincho"),
+        alone=True,
+        folder="usr/share/fonts",
     ),
     "pip-wheel": Group("pip", ("python3-pip-whl",), alone=True),
 }
@@ -427,8 +435,11 @@ def _write_tools(cache: Path, found: Mapping[str, dict[str, object]]) -> None:
     tools: dict[str, object] = {}
     for name, group in GROUPS.items():
         root = packages_root(cache, name)
-        if group.tools and _is_current(group, root):
-            tools |= _described(group, root)
+        if not _is_current(group, root):
+            continue
+        if group.folder:
+            tools[name] = {"folder": str(root / group.folder)}
+        tools |= _described(group, root)
     tools |= found
     path = cache / "tools.json"
     text = json.dumps(tools, indent=2) + "\n"

@@ -18,3 +18,12 @@ def tool_command(name: str) -> list[str]:
     except (OSError, ValueError, KeyError):
         raise NotSetUp(f"no {name} is set up ({path}): run `make setup`") from None
     return command
+
+
+def tool_folder(name: str) -> Path:
+    """Where the data called `name` is, as `fonts`. Raises NotSetUp."""
+    path = CHECKOUT / ".cache" / "tools.json"
+    try:
+        return Path(json.loads(path.read_text())[name]["folder"])
+    except (OSError, ValueError, KeyError):
+        raise NotSetUp(f"no {name} are set up ({path}): run `make setup`") from None

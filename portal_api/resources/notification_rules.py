@@ -176,27 +176,27 @@ async def list_kinds(ask: Ask) -> Kinds:
 
 
 @resource.get("/notification-rules", "通知ルールの一覧")
-async def list_rules(ask: Ask, account_id: str, query: PageQuery) -> Rules:
+async def list_notification_rules(ask: Ask, account_id: str, query: PageQuery) -> Rules:
     async with ask.session() as session:
         page = await notifications.list_rules(session, account_id, query.page())
     return Rules(items=[Rule.of(row, ask.parts) for row in page.items], next=page.next_text)
 
 
 @resource.post("/notification-rules", "通知ルールを作る", status=201)
-async def create_rule(ask: Ask, account_id: str, body: NewRule) -> Rule:
+async def create_notification_rule(ask: Ask, account_id: str, body: NewRule) -> Rule:
     async with ask.session() as session:
         rule = await notifications.create_rule(session, account_id, body.name, body.mail_addresses)
     return Rule.of(rule, ask.parts)
 
 
 @resource.get("/notification-rules/{rule_id}", "通知ルール")
-async def get_rule(ask: Ask, account_id: str, rule_id: str) -> Rule:
+async def get_notification_rule(ask: Ask, account_id: str, rule_id: str) -> Rule:
     async with ask.session() as session:
         return Rule.of(await notifications.get_rule(session, account_id, rule_id), ask.parts)
 
 
 @resource.patch("/notification-rules/{rule_id}", "通知ルールを変える")
-async def change_rule(ask: Ask, account_id: str, rule_id: str, body: RuleChange) -> Rule:
+async def change_notification_rule(ask: Ask, account_id: str, rule_id: str, body: RuleChange) -> Rule:
     async with ask.session() as session:
         changes = body.model_dump(exclude_unset=True)
         rule = await notifications.change_rule(session, account_id, rule_id, **changes)
@@ -204,7 +204,7 @@ async def change_rule(ask: Ask, account_id: str, rule_id: str, body: RuleChange)
 
 
 @resource.delete("/notification-rules/{rule_id}", "通知ルールを削除する。留守レポのルールで使用中なら in_use")
-async def delete_rule(ask: Ask, account_id: str, rule_id: str) -> None:
+async def delete_notification_rule(ask: Ask, account_id: str, rule_id: str) -> None:
     async with ask.session() as session:
         await notifications.delete_rule(session, account_id, rule_id)
 
