@@ -143,7 +143,7 @@ async def test_without_the_control_plane_nothing_chargeable_is_dialled(switch: R
     async with registered(switch) as device:
         with no_controller(switch):
             call = await device.invite(switch.uri("0311110003"))
-            assert await refused(call) in {480, 503, 500}
+            assert await refused(call) == 503
         record = await call_to(switch, "0311110003")
     assert (record["result"], record["direction"]) == ("control_plane_away", "outbound")
 

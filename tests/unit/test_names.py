@@ -99,7 +99,7 @@ def test_database_keys() -> None:
 
 
 def test_slip_keys() -> None:
-    written = set(re.findall(r"Set\(FILE\(\$\{SLIP\},,,al,u\)=(\w+)=", DIALPLAN))
+    written = set(re.findall(r"Set\(FILE\(\$\{(?:SLIP|ARG1)\},,,al,u\)=(\w+)=", DIALPLAN))
     # `source` is the control plane's own: a slip without it is the dialplan's.
     assert written == set(names.SLIP_KEYS) - {"source"}
 
