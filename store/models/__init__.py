@@ -26,6 +26,7 @@ from store.models.parts import Chore, PartReport, Revision
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
+from store.models.trunks import DidLocation, NumberStyle, Trunk
 from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "DestinationClass",
     "Device",
     "DeviceCalling",
+    "DidLocation",
     "EndedBy",
     "EntryKind",
     "Job",
@@ -54,6 +56,7 @@ __all__ = [
     "MessageStatus",
     "NotificationRule",
     "NotificationService",
+    "NumberStyle",
     "NumberUse",
     "OutboundSetting",
     "PartReport",
@@ -68,6 +71,7 @@ __all__ = [
     "Token",
     "Transcript",
     "TranscriptState",
+    "Trunk",
     "UTCDateTime",
     "VoiceMessage",
     "WhenUnanswered",
