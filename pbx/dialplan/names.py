@@ -76,6 +76,9 @@ STYLE_KEYS = "style"
 DID_KEYS = "did"
 """Where a trunk says which number was called, `trunk/did/<trunk>`: `to`, `p_called_party_id`, or none."""
 
+NAME_OF_TRUNKS = "trunk"
+"""The name of a caller whom a trunk gives none."""
+
 CALLBACK_FAMILY = "callback"
 """Until when (seconds since 1970) an account may be called back by an emergency service,
 `callback/<account>`; written by the dialplan."""

@@ -125,6 +125,10 @@ def test_callers_without_a_number_are_told_apart_alike() -> None:
     assert told == REASONS
 
 
+def test_the_name_of_trunks_is_nobodys() -> None:
+    assert f'"${{CALLERID(name)}}" = "{names.NAME_OF_TRUNKS}"' in DIALPLAN
+
+
 def test_where_a_call_goes_out_is_taken_apart_as_it_was_put_together() -> None:
     extension = names.call_out_extension("+819012345678", "+81312345678", "mobile", True, 60)
     assert extension.split("-") == ["+819012345678", "+81312345678", "mobile", "hidden", "60"]
