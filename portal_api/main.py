@@ -15,6 +15,7 @@ from portal_api import docs_page, health, middleware
 from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
+    calling,
     calls,
     deliveries,
     devices,
@@ -22,6 +23,7 @@ from portal_api.resources import (
     notification_rules,
     numbers,
     prompts,
+    ringing,
     rules,
     schedules,
     tokens,
@@ -44,6 +46,8 @@ SHUTDOWN_TIMEOUT_S = 10.0
 
 RESOURCES = [
     numbers.resource,
+    ringing.resource,
+    calling.resource,
     rules.resource,
     whitelists.resource,
     schedules.resource,

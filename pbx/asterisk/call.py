@@ -48,6 +48,8 @@ such an end: the event's `silence_duration` counts every pause but the last."""
 
 CAUSE_NORMAL = 16
 CAUSE_UNKNOWN_NUMBER = 1
+CAUSE_BUSY = 17
+CAUSE_REJECTED = 21
 CAUSE_UNFIT = 20
 """Q.850: subscriber absent, which a SIP caller gets as 480."""
 
@@ -461,6 +463,11 @@ class Call:
         if not self._gone and not self.handed_over:
             self._hung_up = True
             await self._surely(lambda: self.ari.hang_up(self.id, cause))
+
+    async def name_caller(self, name: str) -> None:
+        """Have the telephones that will ring show `name`, best effort. Raises HungUp."""
+        with suppress(AsteriskRefused, AsteriskAway):
+            await self.ari.set_variable(self.id, "CALLERID(name)", name)
 
     async def hand_to_dialplan(self, context: str, extension: str = "s") -> None:
         """Let the dialplan go on with the call at `context`. Raises HungUp."""

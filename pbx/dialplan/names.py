@@ -36,6 +36,10 @@ KEY_RULE = "rule"
 KEY_START_PROMPT = "start_prompt"
 KEY_END_PROMPT = "end_prompt"
 KEY_DEVICES = "devices"
+"""Who rings, turn by turn: `<seconds>:<devices with & between>`, with | between the turns."""
+KEY_ACCOUNT = "account"
+KEY_CHANNELS = "channels"
+"""How many calls of people the number carries at once; none: no limit."""
 KEY_RING_FIRST = "ring_first"
 """How long the devices ring before a message is taken, in seconds; none: not at all."""
 KEY_RING_LISTED = "ring_listed"
@@ -47,6 +51,8 @@ NUMBER_KEYS = (
     KEY_START_PROMPT,
     KEY_END_PROMPT,
     KEY_DEVICES,
+    KEY_CHANNELS,
+    KEY_ACCOUNT,
     KEY_RING_FIRST,
     KEY_RING_LISTED,
 )
@@ -57,7 +63,6 @@ beginning of numbers and a `*`, or why there is no number."""
 
 CALLER_FAMILY = "caller"
 """Family of devices as they call, `caller/<user name>/<key>`."""
-KEY_ACCOUNT = "account"
 KEY_NUMBER = "number"
 """The number that an emergency call shows while the control plane is away."""
 CALLER_KEYS = (KEY_ACCOUNT, KEY_NUMBER)

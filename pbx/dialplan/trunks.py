@@ -42,13 +42,15 @@ def trunk_objects(settings: Settings, trunk: Trunk, password: str | None) -> Obj
         "allow": f"!all,{','.join(trunk.codecs)}",
         "aors": name,
         **media_fields(settings),
-        # Unset, it would be kept as the number "unknown", and stand for every caller who is told by From only.
+        # Unset, it would be kept as the number "unknown", and stand for whoever is told by From only.
         "callerid": names.NAME_OF_TRUNKS,
         # The carrier alone may assert a caller's number, and is told ours though it be hidden (RFC 3325).
         "trust_id_inbound": "yes",
         "trust_id_outbound": "yes",
         "send_pai": "yes",
         "timers": "no",
+        # Whoever calls from outside sends nobody anywhere.
+        "allow_transfer": "no",
         "t38_udptl": "yes" if trunk.t38 else "no",
         "t38_udptl_ec": "redundancy",
         "t38_udptl_maxdatagram": "1440",

@@ -195,7 +195,11 @@ class Runner:
             await self._remember(call)
         self._open(call, arrival)
         return await inbound(
-            call, arrival, self._greeting, lambda call, recording: self._keep(call, recording, arrival)
+            call,
+            arrival,
+            self._greeting,
+            lambda call, recording: self._keep(call, recording, arrival),
+            self._parts.sounds,
         )
 
     async def _look_up(self, call: Call) -> Arrival | None:
@@ -320,7 +324,7 @@ class Runner:
             ended_by=recording.ended_by,
             source=MessageSource.CONTROL_PLANE,
             files=recording.files,
-            rule_id=arrival.rule.id if arrival.rule else None,
+            rule_id=rule.id if (rule := arrival.rule or arrival.unanswered_rule) else None,
         )
         try:
             return await self._parts.keeping.keep(taken, call.over)

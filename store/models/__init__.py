@@ -23,6 +23,7 @@ from store.models.outbound import (
     OutboundSetting,
 )
 from store.models.parts import Chore, PartReport, Revision
+from store.models.ringing import BlockedCaller, RingPlan, Treatment
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
@@ -36,6 +37,7 @@ __all__ = [
     "UNCHARGED",
     "Account",
     "Base",
+    "BlockedCaller",
     "Call",
     "CallerKind",
     "Chore",
@@ -64,6 +66,7 @@ __all__ = [
     "Prompt",
     "PromptPurpose",
     "Revision",
+    "RingPlan",
     "Role",
     "RusurepoRule",
     "RusurepoSetting",
@@ -71,6 +74,7 @@ __all__ = [
     "Token",
     "Transcript",
     "TranscriptState",
+    "Treatment",
     "Trunk",
     "UTCDateTime",
     "VoiceMessage",

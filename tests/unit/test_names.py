@@ -22,8 +22,9 @@ DIALPLAN = "\n".join(
 CHANNEL_VARIABLES = {
     "BEGINNING", "CALLER", "DIALLED", "LISTED", "NAME", "NUMBER", "PRESENTATION", "RANG", "RING_FIRST",
     "RING_S", "RULE", "SLIP", "STARTED_AT",
-    "ADDRESS", "CLASS", "COLLEAGUE", "DID", "DESTINATION", "DEVICE", "DIRECTION", "KEYS", "LIMIT",
-    "RECORDING_DIAL_OPTIONS", "REST", "SAID", "SIP", "TO", "TRUNK", "TRUNKS",
+    "ADDRESS", "CHANNELS", "CLASS", "COLLEAGUE", "DID", "DESTINATION", "DEVICE", "DIRECTION", "KEYS",
+    "LEFT_S", "LIMIT",    "PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN", "RECORDING_DIAL_OPTIONS", "REST", "SAID", "SIP", "TO", "TRUNK", "TRUNKS", "TURN",
+    "TURNS", "TURN_S", "UNTIL",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
@@ -61,10 +62,13 @@ def test_every_jump_lands() -> None:
 
 def test_variables() -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)[12]?(?:[:}]|$)", DIALPLAN))
-    used |= set(re.findall(r"CUT\(([A-Z]+),\\", DIALPLAN))
+    used |= set(re.findall(r"CUT\(([A-Z]+),(?:\\|:)", DIALPLAN))
     used -= OF_THE_WHOLE_CALL
+    # Parking reads these by itself.
+    used |= {"PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN"}
     assert used == set(names.GLOBALS) | set(names.LAMP_VARIABLES) | CHANNEL_VARIABLES | OF_ASTERISK
-    assert set(re.findall(r"Set\(([A-Z][A-Z_]+)=", DIALPLAN)) == CHANNEL_VARIABLES
+    # Where all channels are taken, Asterisk's own variable says as much as if the devices were busy.
+    assert set(re.findall(r"Set\(([A-Z][A-Z_]+)=", DIALPLAN)) - {"DIALSTATUS"} == CHANNEL_VARIABLES
     assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL
 
 
@@ -158,10 +162,12 @@ def test_no_module_is_loaded_twice() -> None:
 NEEDED = {
     "Answer": None, "AGI": "res_agi", "ControlPlayback": "app_controlplayback", "Dial": "app_dial",
     "ExecIf": "app_exec", "Gosub": "app_stack", "GosubIf": "app_stack", "Goto": None, "GotoIf": None,
-    "Hangup": None, "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
+    "Hangup": None, "Park": "res_parking", "ParkedCall": "res_parking",
+    "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
     "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
-    "CUT": "func_cut", "PJSIP_HEADER": "res_pjsip_header_funcs",
+    "CUT": "func_cut", "GROUP": "func_groupcount", "GROUP_COUNT": "func_groupcount",
+    "PJSIP_HEADER": "res_pjsip_header_funcs",
     "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",
     "HangupCauseClear": "func_hangupcause", "SHIFT": "func_strings", "STRFTIME": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
