@@ -155,6 +155,9 @@ class Provisioner:
             return
         async with self._database.session() as session:
             wanted = await wanted_of_asterisk(session)
+        if self._told is None:
+            # What was to be shown of calls that have ended since.
+            await self._tell(names.SHOWN_FAMILY, {})
         await self._tell_numbers(wanted)
         await self._tell_whitelists(wanted)
         await self._tell_devices(wanted)

@@ -464,11 +464,6 @@ class Call:
             self._hung_up = True
             await self._surely(lambda: self.ari.hang_up(self.id, cause))
 
-    async def name_caller(self, name: str) -> None:
-        """Have the telephones that will ring show `name`, best effort. Raises HungUp."""
-        with suppress(AsteriskRefused, AsteriskAway):
-            await self.ari.set_variable(self.id, "CALLERID(name)", name)
-
     async def hand_to_dialplan(self, context: str, extension: str = "s") -> None:
         """Let the dialplan go on with the call at `context`. Raises HungUp."""
 

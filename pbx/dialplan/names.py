@@ -81,6 +81,9 @@ STYLE_KEYS = "style"
 DID_KEYS = "did"
 """Where a trunk says which number was called, `trunk/did/<trunk>`: `to`, `p_called_party_id`, or none."""
 
+SHOWN_FAMILY = "shown"
+"""What telephones show of a caller, `shown/<call>`, from the control plane's decision until they ring."""
+
 NAME_OF_TRUNKS = "trunk"
 """The name of a caller whom a trunk gives none."""
 

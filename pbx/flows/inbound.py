@@ -1,6 +1,7 @@
 """A call from the trunk: who is called, and what is done with it."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -13,6 +14,18 @@ from store.arrivals import Arrival, Rule
 LookUp = Callable[[str], Awaitable[Arrival | None]]
 REJECTED = "rejected"
 """What a blocked caller hears."""
+
+Show = Callable[[str, str], Awaitable[None]]
+"""Have the telephones that will ring for a call (its id) show a name, best effort."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the script needs that is the same for every call."""
+
+    sounds: Path
+    show: Show
+
 
 Greet = Callable[[Rule], Greeting]
 
@@ -32,7 +45,7 @@ class Outcome(StrEnum):
 
 
 async def inbound(
-    call: Call, arrival: Arrival | None, greet: Greet, keep: KeepMessage, sounds: Path
+    call: Call, arrival: Arrival | None, greet: Greet, keep: KeepMessage, surroundings: Surroundings
 ) -> Outcome:
     """The script of an inbound call. `arrival` is the number it came for, as it is set now.
 
@@ -54,13 +67,13 @@ async def inbound(
             return Outcome.MESSAGE if kept else Outcome.NO_MESSAGE
         case ((Action.RING | Action.RING_THEN_MESSAGE), _):
             if arrival is not None and (name := shown_name(arrival)):
-                await call.name_caller(name)
+                await surroundings.show(call.id, name)
             await call.hand_to_dialplan(
                 CONTEXT_RING, ring_extension(decision.ring_s, rule.id if rule else "")
             )
             return Outcome.HANDED_OVER
         case Action.REJECT_SPOKEN, _:
-            await call.play("refusal", sounds / REJECTED)
+            await call.play("refusal", surroundings.sounds / REJECTED)
             await call.hang_up(CAUSE_REJECTED)
             return Outcome.BLOCKED
         case Action.REJECT, _:

@@ -22,7 +22,7 @@ from pbx.asterisk.call import Call, Milestone, Recording
 from pbx.asterisk.supervisor import Supervisor
 from pbx.dialplan.names import CONTEXT_AWAY, CONTEXT_DEVICE_AWAY, STASIS_OUTBOUND, STASIS_UNANSWERED
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp, StoreAway
-from pbx.flows.inbound import Outcome, inbound
+from pbx.flows.inbound import Outcome, Show, Surroundings, inbound
 from pbx.flows.outbound import Placing, outbound, place, record_of
 from pbx.flows.rusurepo import Greeting
 from pbx.routing.caller import identify_caller
@@ -64,6 +64,7 @@ class Parts:
     keeping: Keeping
     spool: Path
     sounds: Path
+    show: Show
     node: str
 
 
@@ -199,7 +200,7 @@ class Runner:
             arrival,
             self._greeting,
             lambda call, recording: self._keep(call, recording, arrival),
-            self._parts.sounds,
+            Surroundings(self._parts.sounds, self._parts.show),
         )
 
     async def _look_up(self, call: Call) -> Arrival | None:

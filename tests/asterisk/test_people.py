@@ -8,8 +8,9 @@ import pytest
 
 from tests.asterisk.conftest import TONE_HZ, Line, short_line
 from tests.asterisk.test_callers import leave_message, registered
+from tests.asterisk.test_outbound import call_to
 from tests.running_switch import Json, RunningSwitch, until
-from tests.sip import AUDIO, Refused, SipCaller, tone, tone_of
+from tests.sip import AUDIO, Call, OutgoingCall, Refused, SipCaller, tone, tone_of
 
 pytestmark = pytest.mark.asterisk
 
@@ -126,10 +127,11 @@ async def test_blocked_callers_are_not_put_through(
     assert (await switch.finished_call_of(caller_number))["result"] == "blocked"
 
 
-async def test_hold_plays_music_and_a_transfer_is_the_devices_call(
+async def test_hold_transfer_and_parking(
     switch: RunningSwitch, desk: Line, phone: SipCaller, caller_number: str
 ) -> None:
-    """Blind (REFER) to a colleague: the outside party talks to the colleague, the device is free."""
+    """One caller is held (with music), parked, taken up, sent on blindly, and sent on after asking."""
+    called = [one["username"] for one in switch.ready["devices"]]
     async with registered(switch, 0) as device, registered(switch, 1) as colleague:
         outside = await phone.invite(switch.uri(desk.dialled), caller_number)
         inside, other = await device.incoming(10), await colleague.incoming(10)
@@ -139,10 +141,64 @@ async def test_hold_plays_music_and_a_transfer_is_the_devices_call(
         await inside.hold()
         await outside.hear(AUDIO, 10)
         await inside.resume()
-        await inside.refer(switch.uri(switch.ready["devices"][1]["username"]))
-        transferred = await colleague.incoming(10)
-        await transferred.answer()
-        assert (await inside.ended(10)).by == "switch"
-        await asyncio.gather(outside.speak(tone(TONE_HZ, 1.0)), transferred.hear(tone_of(TONE_HZ), 10))
+
+        await inside.refer(switch.uri("701"))
+        await outside.hear(AUDIO, 10)
+        await inside.hang_up()
+        taken = await _take_up(switch, colleague, "701")
+        await _heard(outside, taken)
+
+        await taken.refer(switch.uri(called[0]))
+        sent = await device.incoming(10)
+        assert sent.caller.uri.user == f"0{caller_number[1:]}"
+        await sent.answer()
+        await taken.hang_up()
+        await _heard(outside, sent)
+
+        await sent.hold()
+        asking = await device.invite(switch.uri(called[1]))
+        asked = await colleague.incoming(10)
+        await asked.answer()
+        await asking.answered(5)
+        await sent.refer(switch.uri(called[1]), instead_of=asking)
+        await asyncio.gather(sent.hang_up(), asking.hang_up())
+        await _heard(outside, asked)
         await outside.hang_up()
-        assert (await transferred.ended(10)).by == "switch"
+        assert (await asked.ended(10)).by == "switch"
+    assert (await switch.finished_call_of(caller_number))["result"] == "answered"
+
+
+async def _heard(speaker: Call, listener: Call) -> None:
+    await asyncio.gather(speaker.speak(tone(TONE_HZ, 1.0)), listener.hear(tone_of(TONE_HZ), 10))
+
+
+async def _take_up(switch: RunningSwitch, phone: SipCaller, place: str) -> OutgoingCall:
+    """What is parked there; it may take a moment until it is."""
+    for _ in range(5):
+        call = await phone.invite(switch.uri(place))
+        try:
+            await call.answered(5)
+            return call
+        except Refused:
+            await asyncio.sleep(0.2)
+    raise AssertionError(f"nothing was parked at {place}")
+
+
+async def test_a_transfer_goes_no_further_than_its_device_may_call(
+    switch: RunningSwitch, desk: Line, phone: SipCaller, caller_number: str
+) -> None:
+    """Overseas is off; a trunk sends nobody anywhere."""
+    async with registered(switch, 0) as device:
+        outside = await phone.invite(switch.uri(desk.dialled), caller_number)
+        inside = await device.incoming(10)
+        await inside.answer()
+        await outside.answered(5)
+        with pytest.raises(Refused):
+            await outside.refer(switch.uri("110"))
+        await inside.refer(switch.uri("01012125550199"))
+        await outside.hear(AUDIO, 10)
+        await inside.hang_up()
+        assert (await outside.ended(15)).by == "switch"
+    record = await call_to(switch, "+12125550199")
+    assert (record["result"], record["destination_class"]) == ("class_not_allowed", "overseas")
+    assert record["device_id"] == switch.ready["devices"][0]["id"]

@@ -454,9 +454,6 @@ class ScriptedCaller:
 
         await self._ask("hang_up", do)
 
-    async def set_variable(self, channel: str, name: str, value: str) -> None:
-        await self._ask("set_variable", self._on_channel)
-
     async def continue_in_dialplan(self, channel: str, context: str, extension: str) -> None:
         def do() -> None:
             self._on_channel()

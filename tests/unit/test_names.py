@@ -20,11 +20,11 @@ DIALPLAN = "\n".join(
     if not line.lstrip().startswith(";")
 )
 CHANNEL_VARIABLES = {
-    "BEGINNING", "CALLER", "DIALLED", "LISTED", "NAME", "NUMBER", "PRESENTATION", "RANG", "RING_FIRST",
-    "RING_S", "RULE", "SLIP", "STARTED_AT",
-    "ADDRESS", "CHANNELS", "CLASS", "COLLEAGUE", "DID", "DESTINATION", "DEVICE", "DIRECTION", "KEYS",
-    "LEFT_S", "LIMIT",    "PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN", "RECORDING_DIAL_OPTIONS", "REST", "SAID", "SIP", "TO", "TRUNK", "TRUNKS", "TURN",
-    "TURNS", "TURN_S", "UNTIL",
+    "ADDRESS", "ANSWERED_BEFORE", "BEGINNING", "CALLER", "CHANNELS", "CLASS", "COLLEAGUE", "DESTINATION",
+    "DEVICE", "DIALLED", "DID", "DIRECTION", "KEYS", "LEFT_S", "LIMIT", "LISTED", "NAME", "NUMBER",
+    "PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN", "PRESENTATION", "RANG", "RECORDING_DIAL_OPTIONS",
+    "REST", "RING_FIRST", "RING_S", "RULE", "SAID", "SHOWN", "SIP", "SLIP", "STARTED_AT", "TO", "TRUNK",
+    "TRUNKS", "TURN", "TURNS", "TURN_S", "UNTIL",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
@@ -36,8 +36,9 @@ OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
 """Inherited by every channel that the call makes."""
 
 OWN_SUBROUTINES = {
-    "slip", "hand-in", "look-for-caller", "take-off", "as-the-trunk-wants", "called", "called-leg",
-    "called-leg-over",    "call-slip", "call-over", "recording-options", "device-calls", "transferred-out",
+    "as-the-trunk-wants", "call-over", "call-slip", "called", "called-leg", "called-leg-over",
+    "device-calls", "hand-in", "look-for-caller", "recording-options", "slip", "take-off",
+    "transferred-out", "was-answered",
 }  # fmt: skip
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
 
@@ -129,6 +130,10 @@ def test_callers_without_a_number_are_told_apart_alike() -> None:
     assert told == REASONS
 
 
+def test_what_is_shown_is_taken_away() -> None:
+    assert f"DB_DELETE({names.SHOWN_FAMILY}/${{UNIQUEID}})" in DIALPLAN
+
+
 def test_the_name_of_trunks_is_nobodys() -> None:
     assert f'"${{CALLERID(name)}}" = "{names.NAME_OF_TRUNKS}"' in DIALPLAN
 
@@ -165,7 +170,8 @@ NEEDED = {
     "Hangup": None, "Park": "res_parking", "ParkedCall": "res_parking",
     "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
     "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
-    "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
+    "Stasis": "app_stasis", "DB": "func_db", "DB_DELETE": "func_db",
+    "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
     "CUT": "func_cut", "GROUP": "func_groupcount", "GROUP_COUNT": "func_groupcount",
     "PJSIP_HEADER": "res_pjsip_header_funcs",
     "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",
