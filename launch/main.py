@@ -29,6 +29,10 @@ MINDING_S = 30.0
 GIVES_WAY = 19
 """Niceness of what comes after calls: a caller's packets come before a text message about another."""
 
+COMES_FIRST = -10
+"""Niceness of the control plane, where we may give it: callers wait for its one thread, and on a full machine
+the scheduler favours Asterisk's many idle ones."""
+
 log = logging.getLogger(__name__)
 
 
@@ -119,7 +123,7 @@ class Instance:
 
         python = [sys.executable, "-m"]
         self._asterisk = child("asterisk", asterisk_command(tool, self._folders))
-        self._controller = child("controller", [*python, "pbx"])
+        self._controller = child("controller", [*python, "pbx"], COMES_FIRST)
         self._api = child("api", [*python, "portal_api"])
         self._signals = child("signals", [*python, "pbx.signalling"], GIVES_WAY)
         self._notify = child("notify", [*python, "notify"], GIVES_WAY)
