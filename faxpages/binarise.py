@@ -18,7 +18,8 @@ ALSO_MIDDLING = 0.2
 """Enough beside a photograph."""
 
 TINTED = 0.6
-"""Share of a block that is neither quite black nor quite white: beside a photograph it is its dark or light end."""
+"""Share of a block that is neither quite black nor quite white: beside a photograph
+it is its dark or light end."""
 
 REACH = 4
 """How many blocks far a photograph may go on so."""

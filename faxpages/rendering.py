@@ -101,7 +101,8 @@ def grey_pages(document: Any) -> Iterator[Grey]:
 
 def _grey(page: Any) -> Grey:
     width, height = pdfium.FPDF_GetPageWidthF(page), pdfium.FPDF_GetPageHeightF(page)
-    if not (SMALLEST_SIDE <= width and SMALLEST_SIDE <= height):
+    # Also where it is no number.
+    if not min(width, height) >= SMALLEST_SIDE:
         raise DocumentRefused("pdf_damaged")
     placed = place(width, height)
     grey = numpy.full((placed.rows, WIDTH), 255, dtype=numpy.uint8)
