@@ -76,6 +76,7 @@ class Settings:
     vosk_model: Path
     vosk_models_url: str
     transcribe_processes: int
+    fax_channels: int
     log_level: str
     ari_password: str
     ami_password: str
@@ -95,7 +96,7 @@ class Settings:
 
     @property
     def fax_spool(self) -> Path:
-        """Where Asterisk leaves received pages and what came of every fax call, each with its slip."""
+        """Where Asterisk leaves faxes and their slips, and finds those that go out (`out/`)."""
         return self.var / "asterisk" / "spool" / "fax"
 
     @property
@@ -218,6 +219,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         vosk_model=reader.parsed("VOSK_MODEL", var / "models" / CURRENT_MODEL, lambda raw: folder / raw),
         vosk_models_url=reader.parsed("VOSK_MODELS_URL", VOSK_MODELS_URL, _http_url),
         transcribe_processes=reader.parsed("TRANSCRIBE_PROCESSES", _processors(), _few),
+        fax_channels=reader.parsed("FAX_CHANNELS", 20, _few),
         log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
         ari_password=given["ARI_PASSWORD"],
         ami_password=given["AMI_PASSWORD"],

@@ -1,5 +1,7 @@
 """Every name that Python and `asterisk-conf/extensions.conf` share; a test holds them against each other."""
 
+from store import fax_line
+
 APPLICATION = "denwaban"
 """Our Stasis application."""
 
@@ -13,43 +15,13 @@ CONTEXT_TAKE_MESSAGE = "take-message"
 CONTEXT_LAMP = "lamp"
 """Sets the counts of a mailbox; also the context that mailboxes are in."""
 
-CONTEXT_FAX_OUT = "fax-out"
-"""Dials a far machine: originate `Local/<number>@fax-out/n` with `FAX_VARIABLES`, each after `__`."""
-CONTEXT_FAX_RX = "fax-rx"
-"""Receives a fax on the channel that comes here."""
-CONTEXT_FAX_TX = "fax-tx"
-"""Sends one; a channel comes here when the far machine has answered."""
 CONTEXT_FAX_HEARD = "fax-heard"
+"""Included wherever a call may become a fax; Asterisk's detector wants `fax` in the context it is in."""
 
-FAX_ID = "FAX_ID"
-"""The attempt's id (letters, digits, dots, hyphens): its slip's name, and its channels' account code."""
-FAX_FILE = "FAX_FILE"
-"""The TIFF to send, absolute."""
-FAX_FROM = "FAX_FROM"
-"""The sender's number, as the trunk wants it."""
-FAX_STATION = "FAX_STATION"
-"""What the far machine shows as the sender (TSI), up to 20 digits, spaces and `+`."""
-FAX_HEADER = "FAX_HEADER"
-"""Text of the header line, ASCII; none: there is no such line but the page's own."""
-FAX_ECM = "FAX_ECM"
-"""`yes` or `no`; none: yes."""
-FAX_MAXRATE = "FAX_MAXRATE"
-"""In bit/s, 2400 to 14400."""
-FAX_MODE = "FAX_MODE"
-"""`audio`: no T.38; `offer`: offer T.38 where the far side does not; else take it where it is offered."""
-FAX_LIMIT = "FAX_LIMIT_S"
-"""How long the call may last once it is answered, in seconds."""
-FAX_VARIABLES = (
-    FAX_ID,
-    FAX_FILE,
-    FAX_FROM,
-    FAX_STATION,
-    FAX_HEADER,
-    FAX_ECM,
-    FAX_MAXRATE,
-    FAX_MODE,
-    FAX_LIMIT,
-)
+CONTEXT_FAX_RECEIVE = fax_line.CONTEXT_RECEIVE
+CONTEXT_FAX_SEND = fax_line.CONTEXT_SEND
+CONTEXT_FAX_DIAL = fax_line.CONTEXT_DIAL
+CONTEXT_FAX_DONE = fax_line.CONTEXT_DONE
 
 LAMP_MAILBOX = "LAMP_MAILBOX"
 LAMP_NEW = "LAMP_NEW"
@@ -70,8 +42,6 @@ KEY_RING_LISTED = "ring_listed"
 """What `ring_first` is for callers of the whitelist; none: they ring, and an announcement follows."""
 KEY_FAX = "fax"
 """`only`: every call is a fax (FAX専用モード); `shared`: one in which fax is heard; none: never."""
-KEY_FAX_STATION = "fax_station"
-"""What this number shows a far machine as the receiver (CSI)."""
 NUMBER_KEYS = (
     KEY_USE,
     KEY_RUSUREPO,
@@ -82,7 +52,6 @@ NUMBER_KEYS = (
     KEY_RING_FIRST,
     KEY_RING_LISTED,
     KEY_FAX,
-    KEY_FAX_STATION,
 )
 
 WHITELIST_FAMILY = "allow"
@@ -111,9 +80,9 @@ GLOBAL_NO_ANSWER = "NO_ANSWER"
 GLOBAL_HEARTBEAT = "HEARTBEAT"
 GLOBAL_AGI_URL = "AGI_URL"
 GLOBAL_FAX_FOLDER = "FAX_FOLDER"
-GLOBAL_FAX_LIMIT = FAX_LIMIT
+GLOBAL_FAX_LIMIT = fax_line.VAR_LIMIT_S
 """For a call that brings no limit of its own, as every received one."""
-GLOBAL_FAX_RING = "FAX_RING_S"
+GLOBAL_FAX_RING = fax_line.VAR_RING_S
 GLOBAL_TRUNK_T38 = "TRUNK_T38"
 GLOBALS = (
     GLOBAL_CALL_LIMIT,
@@ -148,32 +117,6 @@ SLIP_KEYS = (
     "source",
 )
 """Lines of a slip, written by the dialplan or by the control plane when the database is away."""
-
-FAX_SLIP_KEYS = (
-    "direction",
-    "number",
-    "to",
-    "caller",
-    "caller_name",
-    "presentation",
-    "started_at",
-    "dial",
-    "cause",
-    "tech_cause",
-    "answered_at",
-    "status",
-    "error",
-    "statusstr",
-    "pages",
-    "rate",
-    "resolution",
-    "remote",
-    "ecm",
-    "mode",
-    "ended_at",
-)
-"""Lines of `fax/<id>.fax`, in the order they are written. `<id>` is the call's id of a fax that is received,
-whose pages are beside it as `<id>.tif`, and the attempt's of one that is sent."""
 
 
 def ring_extension(ring_s: int, rule_id: str = "") -> str:

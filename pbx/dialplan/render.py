@@ -129,7 +129,7 @@ secret = {settings.ami_password}
 deny = 0.0.0.0/0.0.0.0
 permit = 127.0.0.1/255.255.255.255
 read = none
-write = system,reporting,command,originate
+write = system,call,reporting,command,originate
 writetimeout = 1000
 """
 

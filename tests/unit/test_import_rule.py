@@ -10,7 +10,12 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[2]
 SERVICES = {"pbx", "faxgw", "transcribe", "notify", "billing", "portal_api", "launch"}
-LIBRARIES = {"settings": set[str](), "store": {"settings"}, "voices": {"settings", "store"}}
+LIBRARIES = {
+    "settings": set[str](),
+    "ami": set[str](),
+    "store": {"settings"},
+    "voices": {"settings", "store"},
+}
 """What a library may import of ours; services may import every library."""
 
 EXCEPTIONS = {"launch": ("pbx.dialplan",)}
