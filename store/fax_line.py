@@ -4,7 +4,8 @@ The gateway makes a fax's pages and has the line call; the line (Asterisk's cont
 receives them, and leaves what came of it in the spool: a slip `<id>.fax`, for one that came in beside its
 pages `<id>.tif`. For one that came in the id is the call's, for one that goes out its attempt's, which is
 the account code of its channels, too. A slip is written line by line as things happen, and its last line is
-`ended_at`: one without it is of a call that goes on or, where no channel has its id, of an Asterisk that died.
+`ended_at`: one without it is of a call that goes on or, where no channel has its id, of an Asterisk that
+died.
 """
 
 from dataclasses import dataclass
