@@ -69,6 +69,9 @@ class Settings:
     database_url: str
     trunk_uri: str
     trunk_accept: tuple[str, ...]
+    trunk_t38: bool
+    """Whether the trunk takes faxes over T.38; else all go as audio."""
+
     dialplan_extra: Path | None
     vosk_model: Path
     vosk_models_url: str
@@ -211,6 +214,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         database_url=reader.parsed("DATABASE_URL", f"sqlite+aiosqlite:///{var}/denwaban.db", _database_url),
         trunk_uri=reader.parsed("TRUNK_URI", "sip:127.0.0.1:5080", _sip_uri),
         trunk_accept=accept,
+        trunk_t38=reader.parsed("TRUNK_T38", True, _switch),
         dialplan_extra=reader.parsed("DIALPLAN_EXTRA", None, _file),
         vosk_model=reader.parsed("VOSK_MODEL", var / "models" / CURRENT_MODEL, lambda raw: folder / raw),
         vosk_models_url=reader.parsed("VOSK_MODELS_URL", VOSK_MODELS_URL, _http_url),
@@ -425,6 +429,12 @@ def _http_url(raw: str) -> str:
 def _processors() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def _switch(raw: str) -> bool:
+    if raw not in {"on", "off"}:
+        raise ValueError("must be on or off")
+    return raw == "on"
 
 
 def _few(raw: str) -> int:

@@ -3,16 +3,23 @@
 The gateway makes a fax's pages and has the line call; the line (Asterisk's contexts `fax-*`) sends or
 receives them, and leaves what came of it in the spool: a slip `<id>.fax`, for one that came in beside its
 pages `<id>.tif`. For one that came in the id is the call's, for one that goes out its attempt's, which is
-the channel's too. A slip is there once its call is over; it is written line by line, and its last line is
-`ended_at`.
+the account code of its channels, too. A slip is written line by line as things happen, and its last line is
+`ended_at`: one without it is of a call that goes on or, where no channel has its id, of an Asterisk that
+died.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 CONTEXT_RECEIVE = "fax-rx"
+CONTEXT_DIAL = "fax-out"
+"""Sends a fax: originate `DIAL` with `SEND_VARIABLES`, each with two underscores before its name."""
+
 CONTEXT_SEND = "fax-tx"
+"""Where the trunk's channel goes on once the far machine has answered."""
+
 CONTEXT_DONE = "fax-done"
+DIAL = f"Local/s@{CONTEXT_DIAL}/n"
 
 VAR_FILE = "FAX_FILE"
 """The TIFF, absolute."""
@@ -29,7 +36,7 @@ VAR_ECM = "FAX_ECM"
 """`yes` or `no`."""
 VAR_MAX_RATE = "FAX_MAXRATE"
 VAR_MODE = "FAX_MODE"
-"""`t38` where T.38 may be used, `audio` where not."""
+"""`t38` where T.38 may be used, `offer` to offer it where the far side does not, `audio` where not."""
 VAR_RING_S = "FAX_RING_S"
 VAR_LIMIT_S = "FAX_LIMIT_S"
 """The call is cut after so many seconds, whatever it does."""

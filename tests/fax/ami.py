@@ -1,0 +1,40 @@
+"""The few words of Asterisk's manager interface that the far machine needs: log in, and originate."""
+
+import asyncio
+
+USER, PASSWORD = "tests", "far-machine-of-the-tests"
+
+
+async def originate(port: int, channel: str, caller: str, variables: dict[str, str], **more: str) -> None:
+    """Have `channel` called; returns once Asterisk has taken the order. AssertionError when it does not."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        await reader.readline()
+        await _ask(reader, writer, {"Action": "Login", "Username": USER, "Secret": PASSWORD, "Events": "off"})
+        await _ask(
+            reader,
+            writer,
+            {
+                "Action": "Originate",
+                "Channel": channel,
+                "CallerID": f"<{caller}>",
+                "Async": "true",
+                "Timeout": "60000",
+                "Variable": ",".join(f"{name}={value}" for name, value in variables.items()),
+                **more,
+            },
+        )
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def _ask(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: dict[str, str]
+) -> None:
+    writer.write("".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n")
+    said = b""
+    async with asyncio.timeout(30):
+        while (line := await reader.readline()).strip():
+            said += line
+    assert b"Response: Success" in said, said
