@@ -222,9 +222,6 @@ class FaxAttempt(Base):
     ecm: Mapped[bool] = mapped_column(default=True)
     max_rate: Mapped[int] = mapped_column(default=14400)
     fine: Mapped[bool] = mapped_column(default=True)
-    life: Mapped[str] = mapped_column(String(32), default="")
-    """Which life of Asterisk it was given to."""
-
     started_at: Mapped[datetime] = mapped_column(default=now)
     answered_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

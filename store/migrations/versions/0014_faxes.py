@@ -212,7 +212,6 @@ def upgrade() -> None:
         sa.Column("ecm", sa.Boolean(), nullable=False),
         sa.Column("max_rate", sa.Integer(), nullable=False),
         sa.Column("fine", sa.Boolean(), nullable=False),
-        sa.Column("life", sa.String(length=32), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
