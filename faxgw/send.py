@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.4
 AWAY_S = 2.0
 ABSENT_LOOKS = 6
-"""A call that was not there so often in a row is over: the line is looked at once a second, and a call may take
+"""A call that was not there so often in a row is over: we look at the line once a second, and a call may take
 a moment to appear."""
 
 MOST_DIALS = 3

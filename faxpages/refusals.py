@@ -1,9 +1,10 @@
 """Why a document is refused, in words for the customer."""
 
-from faxpages.errors import RefusalCode
+from collections.abc import Mapping
+
 from faxpages.limits import MOST_PAGES
 
-TEXTS: dict[RefusalCode, str] = {
+TEXTS: Mapping[str, str] = {
     "not_a_pdf": "PDFファイルではありません。送信できるファイル形式はPDFのみです。",
     "pdf_encrypted": "パスワードで保護されたPDFは送信できません。保護を解除してから送信してください。",
     "pdf_damaged": "PDFファイルが壊れていて読み取れません。作り直してから送信してください。",
