@@ -121,6 +121,12 @@ class Adoption:
             log.error("a recording belongs to no number of ours", extra={"action": "unclaimed"})
             await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
             return
+        if slip and slip.fax:
+            # What was recorded before the fax was heard is its tones: no message.
+            self._journal.note(call_id, "fax_ended", status=slip.fax)
+            self._close(known, slip, _result_of(None, slip))
+            await asyncio.to_thread(tidy_spool, call_id, (*files, self._spool / f"{call_id}.slip"), ())
+            return
         if known.outcome or not any(path.stat().st_size > HEADER_BYTES for path in files):
             self._close(known, slip, _result_of(known.outcome, slip))
             unreadable = files if known.outcome is MessageOutcome.UNREADABLE else ()
@@ -228,6 +234,8 @@ def _result_of(outcome: MessageOutcome | None, slip: Slip | None) -> str:
     """How a call came out whose recording was settled before, or that left none."""
     if outcome:
         return "message" if outcome is MessageOutcome.KEPT else "no_message"
+    if slip is not None and slip.fax:
+        return "fax" if slip.fax == "SUCCESS" else "fax_failed"
     if slip is None or not slip.dial:
         return "hung_up"
     return {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up"}.get(slip.dial, "no_answer")
