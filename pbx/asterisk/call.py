@@ -112,7 +112,7 @@ class Call:
     became_fax: bool = False
     recording: Recording | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the call has ended; never where the dialplan has it."""
+    """Set once we have no more to do with the call; never where the dialplan does our work."""
     _hung_up: bool = False
     _gone: bool = False
     _left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -477,6 +477,11 @@ class Call:
         if _seconds_left(deadline) <= 0:
             return EndedBy.LIMIT
         return EndedBy.HASH if outcome.get("unheard") else None
+
+    async def ended(self) -> bool:
+        """Wait for the end; False when it goes on as a fax, without us."""
+        await self.over.wait()
+        return not self.became_fax
 
     async def hang_up(self, cause: int = CAUSE_NORMAL) -> None:
         """End the channel; that it has ended already is no error."""

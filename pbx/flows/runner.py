@@ -266,7 +266,7 @@ class Runner:
             rule_id=arrival.rule.id if arrival.rule else None,
         )
         try:
-            return await self._parts.keeping.keep(taken, call.over)
+            return await self._parts.keeping.keep(taken, call.ended)
         except OSError as problem:
             log.error("the message waits in the spool: %s", problem, extra={"action": "media_away"})
             call.journal.note(call.id, "message_waits", reason=str(problem))
@@ -300,6 +300,7 @@ class Runner:
             call.journal.note(call.id, "became_fax" if call.became_fax else "handed_to_dialplan")
             if call.became_fax:
                 call.journal.change_call(call.id, answered_at=call.answered_at)
+                call.over.set()
             return
         call.over.set()
         call.journal.note(call.id, "ended", result=outcome.value)

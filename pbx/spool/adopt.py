@@ -43,6 +43,8 @@ class _Known:
     ended_at: datetime | None = None
     """As the call's row says."""
     outcome: MessageOutcome | None = None
+    said: bool = False
+    """The recording came to an end of its own, whatever the call did then."""
 
 
 class Adoption:
@@ -122,12 +124,10 @@ class Adoption:
             await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
             return
         if slip and slip.fax:
-            # What was recorded before the fax was heard is its tones: no message.
             self._journal.note(call_id, "fax_ended", status=slip.fax)
-            self._close(known, slip, _result_of(None, slip))
-            await asyncio.to_thread(tidy_spool, call_id, (*files, self._spool / f"{call_id}.slip"), ())
-            return
-        if known.outcome or not any(path.stat().st_size > HEADER_BYTES for path in files):
+        # What was being recorded when a fax was heard is its tones: no message.
+        wanted = known.said or not (slip and slip.fax)
+        if known.outcome or not (wanted and any(path.stat().st_size > HEADER_BYTES for path in files)):
             self._close(known, slip, _result_of(known.outcome, slip))
             unreadable = files if known.outcome is MessageOutcome.UNREADABLE else ()
             every = (*files, self._spool / f"{call_id}.slip")
@@ -179,7 +179,7 @@ class Adoption:
             files=files,
             rule_id=_rule_of(slip) or (setting.rule_id if setting else None),
         )
-        return _Known(taken, call.ended_at, call.message_outcome)
+        return _Known(taken, call.ended_at, call.message_outcome, bool(recorded) or _said(slip))
 
     async def _from_slip(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
         """A call that never had a row: write one."""
@@ -212,7 +212,12 @@ class Adoption:
             started_at=taken.started_at,
         )
         self._journal.note(call_id, "arrived", source=taken.source.value, at=taken.started_at.isoformat())
-        return _Known(taken)
+        return _Known(taken, said=_said(slip))
+
+
+def _said(slip: Slip | None) -> bool:
+    """The dialplan's recording was ended by the caller or by its limits, not by a fax."""
+    return slip is not None and slip.ended_by in {EndedBy.HASH, EndedBy.LIMIT, EndedBy.SILENCE}
 
 
 def _rule_of(slip: Slip | None) -> str | None:
