@@ -29,6 +29,9 @@ MINDING_S = 30.0
 GIVES_WAY = 19
 """Niceness of what comes after calls: a caller's packets come before a text message about another."""
 
+FAXES = 10
+"""Faxes go on by themselves in Asterisk; what comes before and after may wait a little."""
+
 log = logging.getLogger(__name__)
 
 
@@ -124,7 +127,8 @@ class Instance:
         self._signals = child("signals", [*python, "pbx.signalling"], GIVES_WAY)
         self._notify = child("notify", [*python, "notify"], GIVES_WAY)
         self._transcribe = child("transcribe", [*python, "transcribe"], GIVES_WAY)
-        self._after_calls = [self._signals, self._notify, self._transcribe]
+        self._faxgw = child("faxgw", [*python, "faxgw"], FAXES)
+        self._after_calls = [self._signals, self._notify, self._transcribe, self._faxgw]
         self._children = [self._asterisk, self._controller, self._api, *self._after_calls]
 
     async def run(self, stop: asyncio.Event) -> None:

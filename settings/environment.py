@@ -77,6 +77,7 @@ class Settings:
     vosk_models_url: str
     transcribe_processes: int
     fax_channels: int
+    fax_retry_s: float
     log_level: str
     ari_password: str
     ami_password: str
@@ -220,6 +221,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         vosk_models_url=reader.parsed("VOSK_MODELS_URL", VOSK_MODELS_URL, _http_url),
         transcribe_processes=reader.parsed("TRANSCRIBE_PROCESSES", _processors(), _few),
         fax_channels=reader.parsed("FAX_CHANNELS", 20, _few),
+        fax_retry_s=reader.parsed("FAX_RETRY_S", 60.0, _wait),
         log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
         ari_password=given["ARI_PASSWORD"],
         ami_password=given["AMI_PASSWORD"],
@@ -441,6 +443,12 @@ def _few(raw: str) -> int:
     if not raw.isdecimal() or not 0 < int(raw) <= 64:
         raise ValueError("must be a number from 1 to 64")
     return int(raw)
+
+
+def _wait(raw: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9])?", raw) or not 0.1 <= float(raw) <= 3600:
+        raise ValueError("must be a number of seconds from 0.1 to 3600")
+    return float(raw)
 
 
 def _log_level(raw: str) -> str:

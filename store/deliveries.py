@@ -58,6 +58,7 @@ class DeliveryFilter:
     """Which deliveries; None means any. `since` is within the period, `until` is past its end."""
 
     message_id: str | None = None
+    fax_id: str | None = None
     number_id: str | None = None
     service_id: str | None = None
     state: DeliveryState | None = None
@@ -72,6 +73,7 @@ async def list_deliveries(
     rows = select(Delivery).where(Delivery.account_id == account_id)
     for column, value in (
         (Delivery.message_id, wanted.message_id),
+        (Delivery.fax_id, wanted.fax_id),
         (Delivery.number_id, wanted.number_id),
         (Delivery.service_id, wanted.service_id),
         (Delivery.state, wanted.state),

@@ -54,6 +54,7 @@ class Delivery(BaseModel):
             message_id=row.message_id,
             number_id=row.number_id,
             rule_id=row.rule_id,
+            fax_id=row.fax_id,
             service_id=row.service_id,
             kind=row.kind,
             label=row.label,
@@ -73,6 +74,7 @@ class Deliveries(PageOf[Delivery]):
 
 class DeliveryQuery(PageQuery):
     message_id: IdGiven | None = None
+    fax_id: IdGiven | None = None
     number_id: IdGiven | None = None
     service_id: IdGiven | None = None
     state: DeliveryState | None = None
@@ -83,7 +85,13 @@ class DeliveryQuery(PageQuery):
 
     def filter(self) -> DeliveryFilter:
         return DeliveryFilter(
-            self.message_id, self.number_id, self.service_id, self.state, self.since, self.until
+            message_id=self.message_id,
+            fax_id=self.fax_id,
+            number_id=self.number_id,
+            service_id=self.service_id,
+            state=self.state,
+            since=self.since,
+            until=self.until,
         )
 
 

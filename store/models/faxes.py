@@ -221,6 +221,7 @@ class FaxAttempt(Base):
 
     ecm: Mapped[bool] = mapped_column(default=True)
     max_rate: Mapped[int] = mapped_column(default=14400)
+    fine: Mapped[bool] = mapped_column(default=True)
     started_at: Mapped[datetime] = mapped_column(default=now)
     answered_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -242,4 +243,5 @@ class FaxPeer(Base):
     transport: Mapped[FaxTransport] = mapped_column(enum_column(FaxTransport))
     ecm: Mapped[bool] = mapped_column(default=True)
     max_rate: Mapped[int] = mapped_column(default=14400)
+    fine: Mapped[bool] = mapped_column(default=True)
     expires_at: Mapped[datetime]

@@ -15,6 +15,7 @@ LIBRARIES = {
     "ami": set[str](),
     "store": {"settings"},
     "voices": {"settings", "store"},
+    "faxpages": {"settings"},
 }
 """What a library may import of ours; services may import every library."""
 

@@ -20,6 +20,7 @@ def upgrade() -> None:
         ),
         sa.Column("ecm", sa.Boolean(), nullable=False),
         sa.Column("max_rate", sa.Integer(), nullable=False),
+        sa.Column("fine", sa.Boolean(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("e164", name=op.f("pk_fax_peers")),
     )
@@ -210,6 +211,7 @@ def upgrade() -> None:
         ),
         sa.Column("ecm", sa.Boolean(), nullable=False),
         sa.Column("max_rate", sa.Integer(), nullable=False),
+        sa.Column("fine", sa.Boolean(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
