@@ -1,4 +1,4 @@
-"""A far fax machine for tests: a second Asterisk that sends and takes faxes, and the pages it does it with."""
+"""A far fax machine for tests: a second Asterisk that sends and takes faxes, and pages for it."""
 
 from tests.fax.machine import FarMachine, Outcome, far_machine
 from tests.fax.pages import FINE, STANDARD, drawn_pages, read_pages, write_tiff

@@ -1,16 +1,25 @@
-"""The few words of Asterisk's manager interface that the far machine needs: log in, and originate."""
+"""The few words of Asterisk's manager interface that faxes in tests need: log in, and originate."""
 
 import asyncio
+from dataclasses import dataclass
 
-USER, PASSWORD = "tests", "far-machine-of-the-tests"
+
+@dataclass(frozen=True)
+class Login:
+    """Which Asterisk, and as whom."""
+
+    port: int
+    user: str
+    password: str
 
 
-async def originate(port: int, channel: str, caller: str, variables: dict[str, str], **more: str) -> None:
+async def originate(login: Login, channel: str, caller: str, variables: dict[str, str], **more: str) -> None:
     """Have `channel` called; returns once Asterisk has taken the order. AssertionError when it does not."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", login.port)
     try:
         await reader.readline()
-        await _ask(reader, writer, {"Action": "Login", "Username": USER, "Secret": PASSWORD, "Events": "off"})
+        who = {"Username": login.user, "Secret": login.password, "Events": "off"}
+        await _ask(reader, writer, {"Action": "Login", **who})
         await _ask(
             reader,
             writer,
@@ -29,9 +38,7 @@ async def originate(port: int, channel: str, caller: str, variables: dict[str, s
         await writer.wait_closed()
 
 
-async def _ask(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: dict[str, str]
-) -> None:
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: dict[str, str]) -> None:
     writer.write("".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n")
     said = b""
     async with asyncio.timeout(30):

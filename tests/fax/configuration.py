@@ -1,18 +1,23 @@
 """The far machine's Asterisk: its own files, alike to the switch's in nothing but the program."""
 
+import re
 from pathlib import Path
 
 from launch.asterisk import Tool
-from tests.fax.ami import PASSWORD, USER
 
-MODULES = """\
+USER, PASSWORD = "tests", "far-machine-of-the-tests"
+
+MODULES = re.findall(
+    r"\w+",
+    """
 res_timing_timerfd res_crypto res_sorcery_config res_sorcery_astdb res_sorcery_memory res_pjproject
 res_rtp_asterisk res_speech res_fax res_fax_spandsp res_musiconhold res_security_log
 res_pjsip res_pjsip_session res_pjsip_pubsub res_pjsip_endpoint_identifier_ip res_pjsip_sdp_rtp
 res_pjsip_caller_id res_pjsip_t38 res_pjsip_rfc3326 chan_pjsip
-codec_ulaw codec_alaw format_pcm format_wav format_sln bridge_simple pbx_config app_playback app_exec app_stack
-app_verbose func_callerid func_channel func_env func_logic func_strings func_timeout
-""".split()
+codec_ulaw codec_alaw format_pcm format_wav format_sln bridge_simple pbx_config app_playback app_exec
+app_stack app_verbose func_callerid func_channel func_env func_logic func_strings func_timeout
+""",
+)
 
 DIALPLAN = """\
 [globals]
@@ -59,7 +64,8 @@ exten => s,1,Set(CHANNEL(hangup_handler_push)=done,s,1)
  same => n,Hangup()
 
 [done]
-exten => s,1,Set(FILE(${{FOLDER}}/${{JOB}}.done,,,al,u)=${{FAXSTATUS}}|${{FAXPAGES}}|${{FAXMODE}}|${{FAXSTATUSSTRING}})
+exten => s,1,Set(SAID=${{FAXSTATUS}}|${{FAXPAGES}}|${{FAXMODE}}|${{FAXSTATUSSTRING}})
+ same => n,Set(FILE(${{FOLDER}}/${{JOB}}.done,,,al,u)=${{SAID}})
  same => n,Return()
 """
 
@@ -83,8 +89,8 @@ def write_configuration(
         f"[{USER}]\nsecret={PASSWORD}\nread=none\nwrite=originate,system,command\n",
         "logger.conf": "[general]\n[logfiles]\nconsole = error\nfar.log = notice,warning,error\n",
     }
-    for name in ("cdr", "cel", "ccss", "features", "musiconhold", "indications", "http", "acl", "cli_aliases"):
-        files[f"{name}.conf"] = "[general]\nenabled=no\nenable=no\ncountry=jp\n"
+    for name in ("cdr", "cel", "features", "musiconhold", "http"):
+        files[f"{name}.conf"] = "[general]\nenabled=no\n"
     for name, text in files.items():
         (etc / name).write_text(text)
 
@@ -109,7 +115,7 @@ documentation_language = en_US
 
 
 def _pjsip(sip_port: int, switch_port: int) -> str:
-    """Two ways to the switch, with T.38 and without; which of them a call from it takes its number decides."""
+    """Two ways to the switch, with T.38 and without; a call from it takes one by the number it is for."""
     endpoints = "".join(
         f"""\
 [{name}]

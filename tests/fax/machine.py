@@ -16,8 +16,8 @@ from itertools import count
 from pathlib import Path
 
 from launch.asterisk import find_asterisk
-from tests.fax.ami import originate
-from tests.fax.configuration import write_configuration
+from tests.fax.ami import Login, originate
+from tests.fax.configuration import PASSWORD, USER, write_configuration
 from tests.running_switch import free_ports, until
 from tests.sip import speech_like, write_wav
 
@@ -37,9 +37,8 @@ class Outcome:
 class FarMachine:
     """A second Asterisk, whose calls go to the switch."""
 
-    def __init__(self, folder: Path, process: "subprocess.Popen[bytes]", sip_port: int, ami_port: int) -> None:
-        self.folder, self.process = folder, process
-        self.sip_port, self._ami_port = sip_port, ami_port
+    def __init__(self, folder: Path, ami_port: int) -> None:
+        self.folder, self._ami_port = folder, ami_port
 
     async def send(
         self,
@@ -69,7 +68,7 @@ class FarMachine:
         job = Job(self, f"job-{next(_numbers)}")
         endpoint = "t38" if t38 else "audio"
         await originate(
-            self._ami_port,
+            Login(self._ami_port, USER, PASSWORD),
             f"PJSIP/{number}@{endpoint}",
             caller,
             {"JOB": job.name, **variables},
@@ -116,11 +115,13 @@ def far_machine(folder: Path, sip_port: int, switch_port: int) -> Iterator[FarMa
     write_wav(folder / "speech.wav", speech_like(20))
     command = [*tool.command, "-C", str(folder / "etc" / "asterisk.conf")]
     with (folder / "far.out").open("wb") as output:
-        process = subprocess.Popen([*command, "-f", "-n"], stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            [*command, "-f", "-n"], stdout=output, stderr=output, start_new_session=True
+        )
     try:
         until(lambda: _booted(command) or process.poll() is not None, 60, "the far machine is up")
         assert process.poll() is None, (folder / "far.out").read_text()
-        yield FarMachine(folder, process, sip_port, ami_port)
+        yield FarMachine(folder, ami_port)
     finally:
         process.terminate()
         try:

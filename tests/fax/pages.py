@@ -15,12 +15,12 @@ def drawn_pages(count: int, rows: int, seed: int = 0) -> list[Image.Image]:
 
 
 def _page(rows: int, text: str, place: int) -> Image.Image:
-    page = Image.new("1", (WIDTH, rows), 1)
+    page = Image.new("L", (WIDTH, rows), 255)
     draw = ImageDraw.Draw(page)
     for row in range(10, rows - 20, 40):
         draw.text((100 + (place * 37 + row) % 300, row), f"fax page {text}, row {row}", fill=0)
     draw.rectangle((1000, 20, 1000 + 20 + place * 7 % 500, rows - 20), outline=0, width=3)
-    return page
+    return page.convert("1", dither=Image.Dither.NONE)
 
 
 def write_tiff(path: Path, pages: list[Image.Image], dpi: tuple[int, int]) -> Path:
