@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
+from faxpages.refusals import TEXTS as REFUSALS
 from store.errors import BadCursor, Conflict, InUse, NotFound, StoreError, Unusable
 from voices.errors import Busy, Refused, VoicesError
 
@@ -20,6 +21,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "unauthorized": (401, "認証が必要です"),
     "forbidden": (403, "この操作は許可されていません"),
     "not_found": (404, "見つかりません"),
+    "fax_file_missing": (404, "FAXのファイルがありません"),
     "audio_missing": (404, "音声ファイルがありません"),
     "method_not_allowed": (405, "このメソッドは使えません"),
     "body_too_slow": (408, "リクエストの受信が時間内に終わりませんでした"),
@@ -32,25 +34,44 @@ TITLES: dict[str, tuple[int, str]] = {
     "number_taken": (409, "この電話番号は既に登録されています"),
     "too_many_services": (409, "通知サービスはこれ以上追加できません"),
     "not_failed": (409, "再送できるのは送信に失敗した通知だけです"),
+    "idempotency_key_reused": (409, "同じIdempotency-Keyが別の内容で使われています"),
+    "fax_access_denied": (409, "このIDは、このFAX番号を使えません"),
+    "fax_over": (409, "このFAXは既に終わっています"),
+    "fax_under_way": (409, "送信中のFAXは削除できません"),
+    "not_resendable": (409, "このFAXは再送できません"),
+    "one_device_only": (409, "アクセス設定は複数のIDがあるときだけ使えます"),
     "too_many_prompts": (409, "これ以上音声を登録できません"),
     "body_too_large": (413, "リクエストが大きすぎます"),
     "file_too_large": (413, "ファイルが大きすぎます"),
     "unsupported_media_type": (415, "このContent-Typeは使えません"),
     "range_not_satisfiable": (416, "指定された範囲は返せません"),
     "invalid_body": (422, "入力内容に誤りがあります"),
+    "not_a_pdf": (422, "PDFファイルではありません"),
+    "pdf_encrypted": (422, "PDFがパスワードで保護されています"),
+    "pdf_damaged": (422, "PDFが壊れています"),
+    "pdf_without_pages": (422, "PDFにページがありません"),
+    "too_many_pages": (422, "PDFのページが多すぎます"),
+    "pdf_too_complex": (422, "PDFが複雑すぎて変換できません"),
     "not_audio": (422, "音声ファイルとして読み取れません"),
     "damaged_audio": (422, "音声ファイルが壊れています"),
     "has_video": (422, "映像を含むファイルは使えません"),
     "inaudible": (422, "音が聞き取れません"),
     "audio_too_long": (422, "音声が長すぎます"),
     "internal_error": (500, "サーバーで問題が発生しました"),
+    "documents_unavailable": (503, "文書の処理が一時的に使えません"),
     "conversion_unavailable": (503, "音声を変換できません"),
     "voices_unavailable": (503, "音声の生成が一時的に使えません"),
     "voices_busy": (503, "音声の生成が混み合っています"),
     "storage_full": (507, "保存する場所が足りません"),
     "database_unavailable": (503, "データベースが一時的に使えません"),
 }
-DETAILS = {
+DETAILS: dict[str, str] = {
+    **REFUSALS,
+    "idempotency_key_reused": "新しい送信には新しいキーを使ってください。",
+    "fax_access_denied": "FAX番号のアクセス設定を確認してください。",
+    "fax_under_way": "先に送信を取り消してください。",
+    "not_resendable": "再送できるのは、終わった送信だけです。",
+    "documents_unavailable": "しばらく待ってから再度お試しください。",
     "malformed_json": "本文はUTF-8の正しいJSONにしてください。",
     "bad_cursor": "前のページのnextの値をそのまま指定してください。",
     "account_required": "運用者のトークンでは、対象のアカウントをaccount_idで指定してください。",
@@ -95,6 +116,11 @@ FIELD_DETAILS = {
     "enum": "{expected} のいずれかで指定してください。",
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",
+    "not_a_fax_number": "FAXを使える電話番号を指定してください。",
+    "fax_option_required": "FAX専用モードをONにするには、この番号でFAXを使う設定にしてください。",
+    "too_few_destinations": "送信先を1件以上指定してください。",
+    "too_many_destinations": "送信先は100件までです。",
+    "destination_not_allowed": "この番号にはFAXを送信できません(海外、0990、0570など)。",
     "unreadable": "読み上げられる文字がありません。",
     "past": "これからの日時を指定してください。",
     "date_from_datetime_parsing": "日付(2026-12-29)で指定してください。",

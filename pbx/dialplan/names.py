@@ -1,5 +1,7 @@
 """Every name that Python and `asterisk-conf/extensions.conf` share; a test holds them against each other."""
 
+from store import fax_line
+
 APPLICATION = "denwaban"
 """Our Stasis application."""
 
@@ -12,6 +14,14 @@ CONTEXT_UNANSWERED = "unanswered"
 CONTEXT_TAKE_MESSAGE = "take-message"
 CONTEXT_LAMP = "lamp"
 """Sets the counts of a mailbox; also the context that mailboxes are in."""
+
+CONTEXT_FAX_HEARD = "fax-heard"
+"""Included wherever a call may become a fax; Asterisk's detector wants `fax` in the context it is in."""
+
+CONTEXT_FAX_RECEIVE = fax_line.CONTEXT_RECEIVE
+CONTEXT_FAX_SEND = fax_line.CONTEXT_SEND
+CONTEXT_FAX_DIAL = fax_line.CONTEXT_DIAL
+CONTEXT_FAX_DONE = fax_line.CONTEXT_DONE
 
 LAMP_MAILBOX = "LAMP_MAILBOX"
 LAMP_NEW = "LAMP_NEW"
@@ -30,6 +40,8 @@ KEY_RING_FIRST = "ring_first"
 """How long the devices ring before a message is taken, in seconds; none: not at all."""
 KEY_RING_LISTED = "ring_listed"
 """What `ring_first` is for callers of the whitelist; none: they ring, and an announcement follows."""
+KEY_FAX = "fax"
+"""`only`: every call is a fax (FAX専用モード); `shared`: one in which fax is heard; none: never."""
 NUMBER_KEYS = (
     KEY_USE,
     KEY_RUSUREPO,
@@ -39,6 +51,7 @@ NUMBER_KEYS = (
     KEY_DEVICES,
     KEY_RING_FIRST,
     KEY_RING_LISTED,
+    KEY_FAX,
 )
 
 WHITELIST_FAMILY = "allow"
@@ -66,6 +79,11 @@ GLOBAL_TONE = "TONE"
 GLOBAL_NO_ANSWER = "NO_ANSWER"
 GLOBAL_HEARTBEAT = "HEARTBEAT"
 GLOBAL_AGI_URL = "AGI_URL"
+GLOBAL_FAX_FOLDER = "FAX_FOLDER"
+GLOBAL_FAX_LIMIT = fax_line.VAR_LIMIT_S
+"""For a call that brings no limit of its own, as every received one."""
+GLOBAL_FAX_RING = fax_line.VAR_RING_S
+GLOBAL_TRUNK_T38 = "TRUNK_T38"
 GLOBALS = (
     GLOBAL_CALL_LIMIT,
     GLOBAL_MESSAGE_LIMIT,
@@ -77,6 +95,10 @@ GLOBALS = (
     GLOBAL_NO_ANSWER,
     GLOBAL_HEARTBEAT,
     GLOBAL_AGI_URL,
+    GLOBAL_FAX_FOLDER,
+    GLOBAL_FAX_LIMIT,
+    GLOBAL_FAX_RING,
+    GLOBAL_TRUNK_T38,
 )
 
 SLIP_KEYS = (
@@ -90,6 +112,7 @@ SLIP_KEYS = (
     "record",
     "dial",
     "rule",
+    "fax",
     "ended_at",
     "source",
 )

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pbx.dialplan import names
-from pbx.routing.limits import CALL_LIMIT_S, FALLBACK_CALL_LIMIT_S, MESSAGE_S, RING_LIMIT_S, SILENCE_S
+from pbx.routing.limits import (
+    CALL_LIMIT_S,
+    FALLBACK_CALL_LIMIT_S,
+    FAX_LIMIT_S,
+    FAX_RING_S,
+    MESSAGE_S,
+    RING_LIMIT_S,
+    SILENCE_S,
+)
 from settings import Settings
 
 
@@ -121,7 +129,7 @@ secret = {settings.ami_password}
 deny = 0.0.0.0/0.0.0.0
 permit = 127.0.0.1/255.255.255.255
 read = none
-write = system,reporting,command,originate
+write = system,call,reporting,command,originate
 writetimeout = 1000
 """
 
@@ -185,7 +193,7 @@ aors = trunk-main
 trust_id_inbound = yes
 trust_id_outbound = yes
 send_pai = yes
-t38_udptl = yes
+t38_udptl = {"yes" if settings.trunk_t38 else "no"}
 t38_udptl_ec = redundancy
 t38_udptl_maxdatagram = 1440
 timers = no
@@ -227,6 +235,10 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_TONE: folders.tone,
         names.GLOBAL_NO_ANSWER: folders.no_answer,
         names.GLOBAL_HEARTBEAT: settings.heartbeat_file,
+        names.GLOBAL_FAX_FOLDER: settings.fax_spool,
+        names.GLOBAL_FAX_LIMIT: FAX_LIMIT_S,
+        names.GLOBAL_FAX_RING: FAX_RING_S,
+        names.GLOBAL_TRUNK_T38: "on" if settings.trunk_t38 else "off",
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
     }
     return "".join(f"{name} = {value}\n" for name, value in values.items())

@@ -3,6 +3,20 @@
 from store.models.accounts import Account, Role, Token
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
+from store.models.faxes import (
+    Fax,
+    FaxAccess,
+    FaxAttempt,
+    FaxDirection,
+    FaxPeer,
+    FaxResultClass,
+    FaxSetting,
+    FaxState,
+    FaxSubmission,
+    FaxTransport,
+    FaxUse,
+    SubmissionState,
+)
 from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, MessageStatus, VoiceMessage
 from store.models.notifications import (
@@ -31,6 +45,17 @@ __all__ = [
     "Device",
     "EndedBy",
     "EntryKind",
+    "Fax",
+    "FaxAccess",
+    "FaxAttempt",
+    "FaxDirection",
+    "FaxPeer",
+    "FaxResultClass",
+    "FaxSetting",
+    "FaxState",
+    "FaxSubmission",
+    "FaxTransport",
+    "FaxUse",
     "Job",
     "JobState",
     "JournalEntry",
@@ -49,6 +74,7 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "SubmissionState",
     "Token",
     "Transcript",
     "TranscriptState",

@@ -7,24 +7,28 @@ import pytest
 
 from pbx.dialplan import names
 from pbx.routing.caller import REASONS
+from store import fax_line
 from store.models import CallerKind
 
 pytestmark = pytest.mark.unit
 
 CONF = Path(__file__).parents[2] / "asterisk-conf"
+FILES = [(CONF / name).read_text() for name in ("extensions.conf", "fax.conf")]
 DIALPLAN = "\n".join(
-    line for line in (CONF / "extensions.conf").read_text().splitlines() if not line.lstrip().startswith(";")
+    line for text in FILES for line in text.splitlines() if not line.lstrip().startswith(";")
 )
 CHANNEL_VARIABLES = {
-    "BEGINNING", "CALLER", "DIALLED", "LISTED", "NAME", "NUMBER", "PRESENTATION", "RANG", "RING_FIRST",
-    "RING_S", "RULE", "SLIP", "STARTED_AT",
+    "BEGINNING", "CALLER", "DIALLED", "FAX_DIALS", "FAX_HOW", "FAX_SLIP", "LEG", "LISTED", "NAME",
+    "NUMBER", "PRESENTATION", "RANG", "RING_FIRST", "RING_S", "RULE", "SLIP", "STARTED_AT", "TECH",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
 OF_ASTERISK = {
     "ANSWEREDTIME", "EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS",
+    "FAXSTATUS", "FAXERROR", "FAXSTATUSSTRING", "FAXPAGES", "FAXBITRATE", "FAXRESOLUTION", "REMOTESTATIONID",
+    "FAXMODE", "HANGUPCAUSE",
 }  # fmt: skip
-OWN_SUBROUTINES = {"slip", "hand-in", "look-for-caller"}
+OWN_SUBROUTINES = {"slip", "hand-in", "look-for-caller", "listen-for-fax"}
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
 
 
@@ -46,9 +50,12 @@ def test_every_jump_lands() -> None:
 
 
 def test_variables() -> None:
-    used = set(re.findall(r"\$\{([A-Z_]+)(?:[:}]|$)", DIALPLAN))
-    assert used == set(names.GLOBALS) | set(names.LAMP_VARIABLES) | CHANNEL_VARIABLES | OF_ASTERISK
-    assert set(re.findall(r"Set\(([A-Z_]+)=", DIALPLAN)) == CHANNEL_VARIABLES
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)(?:[:}]|$)", DIALPLAN))
+    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
+    assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
+    # `FAX_ID` is given by who sends; who receives takes the call's.
+    set_here = set(re.findall(r"Set\((?:__)?([A-Z0-9_]+)=", DIALPLAN))
+    assert set_here == CHANNEL_VARIABLES | {fax_line.VAR_ID}
 
 
 def test_every_global_is_listed() -> None:
@@ -70,6 +77,27 @@ def test_slip_keys() -> None:
     written = set(re.findall(r"Set\(FILE\(\$\{SLIP\},,,al,u\)=(\w+)=", DIALPLAN))
     # `source` is the control plane's own: a slip without it is the dialplan's.
     assert written == set(names.SLIP_KEYS) - {"source"}
+
+
+def test_fax_slip_keys() -> None:
+    written = re.findall(r"Set\(FILE\(\$\{FAX_SLIP\},,,al,u\)=(\w+)=", DIALPLAN)
+    assert set(written) == set(fax_line.SLIP_KEYS)
+    # Whoever reads a slip takes it for finished then.
+    of_each_end = re.findall(r"FAX_SLIP\},,,al,u\)=(\w+)=.*\n.*(?:GotoIf|\(done\))", DIALPLAN)
+    assert of_each_end.count("ended_at") == 2
+
+
+def test_a_call_can_become_a_fax_wherever_it_waits() -> None:
+    """Asterisk looks for `fax` in the context that the channel is in, and throws away what it heard else."""
+    stanzas = dict(re.findall(r"^\[([^\]]+)\]\n(.*?)(?=^\[|\Z)", DIALPLAN, re.M | re.S))
+    including = {name for name, text in stanzas.items() if f"include => {names.CONTEXT_FAX_HEARD}" in text}
+    assert including == {
+        names.CONTEXT_TRUNK,
+        names.CONTEXT_AWAY,
+        names.CONTEXT_RING,
+        names.CONTEXT_UNANSWERED,
+        names.CONTEXT_TAKE_MESSAGE,
+    }
 
 
 def test_a_ringing_extension_is_one_of_the_dialplans() -> None:
@@ -113,6 +141,8 @@ NEEDED = {
     "Hangup": None, "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
     "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
+    "ReceiveFAX": "res_fax", "SendFAX": "res_fax", "FAXOPT": "res_fax", "DETECT": "res_tonedetect",
+    "KEYS": "func_hangupcause", "HANGUPCAUSE": "func_hangupcause", "NoOp": None,
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip
 """Application or function -> the module that brings it; None: Asterisk's core."""
