@@ -3,6 +3,7 @@
 from store.models.accounts import Account, Role, Token
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
+from store.models.events import Event, IdempotencyKey
 from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, MessageStatus, VoiceMessage
 from store.models.notifications import (
@@ -14,6 +15,16 @@ from store.models.notifications import (
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import Chore, PartReport, Revision
+from store.models.phonebook import (
+    DevicePhonebook,
+    ImportState,
+    PhonebookContract,
+    PhonebookEntry,
+    PhonebookImport,
+    PhonebookLink,
+    PhonebookNumber,
+    StandbyType,
+)
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
@@ -29,8 +40,12 @@ __all__ = [
     "DeliveryPurpose",
     "DeliveryState",
     "Device",
+    "DevicePhonebook",
     "EndedBy",
     "EntryKind",
+    "Event",
+    "IdempotencyKey",
+    "ImportState",
     "Job",
     "JobState",
     "JournalEntry",
@@ -42,6 +57,11 @@ __all__ = [
     "NumberUse",
     "PartReport",
     "PhoneNumber",
+    "PhonebookContract",
+    "PhonebookEntry",
+    "PhonebookImport",
+    "PhonebookLink",
+    "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
     "Revision",
@@ -49,6 +69,7 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "StandbyType",
     "Token",
     "Transcript",
     "TranscriptState",
