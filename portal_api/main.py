@@ -12,12 +12,14 @@ import uvloop
 from aiohttp import web
 
 from portal_api import docs_page, health, middleware
+from portal_api.following import end_streams, tailing
 from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
     calls,
     deliveries,
     devices,
+    events,
     messages,
     notification_rules,
     numbers,
@@ -59,6 +61,7 @@ RESOURCES = [
     phonebook.resource,
     phonebook_imports.resource,
     softphone.resource,
+    events.resource,
     accounts.resource,
     tokens.resource,
     health.resource,
@@ -74,6 +77,8 @@ def build_app(parts: Parts) -> web.Application:
     )
     app[PARTS] = parts
     app.on_cleanup.append(lambda _app: parts.studio.close())
+    app.cleanup_ctx.append(tailing)
+    app.on_shutdown.append(end_streams)
     app.on_response_prepare.append(middleware.set_headers)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, bound(route))

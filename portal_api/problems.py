@@ -39,6 +39,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "too_many_imports": (409, "確認中のファイルが多すぎます"),
     "import_applied": (409, "このファイルは登録済みです"),
     "import_has_errors": (422, "ファイルに誤りのある行があります"),
+    "too_many_streams": (429, "同時に開ける接続の数を超えています"),
     "body_too_large": (413, "リクエストが大きすぎます"),
     "file_too_large": (413, "ファイルが大きすぎます"),
     "unsupported_media_type": (415, "このContent-Typeは使えません"),
