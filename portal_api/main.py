@@ -33,7 +33,7 @@ from portal_api.resources import (
     transcripts,
     whitelists,
 )
-from portal_api.routing import PARTS, Parts, Route, bound
+from portal_api.routing import PARTS, READERS, Parts, Route, bound, readers_of
 from portal_api.sweeping import sweeping
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
@@ -79,6 +79,7 @@ def build_app(parts: Parts) -> web.Application:
     app.on_cleanup.append(lambda _app: parts.studio.close())
     app.cleanup_ctx.append(tailing)
     app.on_shutdown.append(end_streams)
+    app[READERS] = readers_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, bound(route))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse, ClientSession
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from portal_api import following
 from portal_api.following import TAIL, Tail
@@ -63,7 +63,7 @@ class Follower:
 class Api:
     """A running API, followed by plain HTTP."""
 
-    def __init__(self, server: TestServer, http: ClientSession) -> None:
+    def __init__(self, server: BaseTestServer, http: ClientSession) -> None:
         self.server, self._http = server, http
 
     @asynccontextmanager
@@ -199,6 +199,11 @@ async def test_stopping_ends_streams(database: Database, media: Media, ours: Fur
             await follower.response.content.read()
 
 
+def tail_of(api: Api) -> Tail:
+    assert isinstance(api.server, TestServer)
+    return api.server.app[TAIL]
+
+
 async def nobody_follows(tail: Tail) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while True:
@@ -216,7 +221,7 @@ async def test_no_more_streams_than_agreed(
         async with followed.follow(ours.token) as refused:
             assert refused.response.status == 429
             assert (await refused.response.json(content_type=None))["code"] == "too_many_streams"
-    tail = followed.server.app[TAIL]  # type: ignore[attr-defined]
+    tail = tail_of(followed)
     await nobody_follows(tail)
 
 
@@ -224,7 +229,7 @@ async def test_a_reader_that_stands_still_is_cut_off(
     followed: Api, database: Database, ours: Furnished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "STALLED_S", 0.3)
-    tail = followed.server.app[TAIL]  # type: ignore[attr-defined]
+    tail = tail_of(followed)
     async with followed.follow(ours.token) as follower, asyncio.timeout(DEADLINE_S):
         await follower.block()
         assert tail.streams == 1
