@@ -3,6 +3,7 @@
 from store.models.accounts import Account, Role, Token
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
+from store.models.events import Event, IdempotencyKey
 from store.models.faxes import (
     Fax,
     FaxAccess,
@@ -28,6 +29,16 @@ from store.models.notifications import (
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import Chore, PartReport, Revision
+from store.models.phonebook import (
+    DevicePhonebook,
+    ImportState,
+    PhonebookContract,
+    PhonebookEntry,
+    PhonebookImport,
+    PhonebookLink,
+    PhonebookNumber,
+    StandbyType,
+)
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
@@ -43,8 +54,10 @@ __all__ = [
     "DeliveryPurpose",
     "DeliveryState",
     "Device",
+    "DevicePhonebook",
     "EndedBy",
     "EntryKind",
+    "Event",
     "Fax",
     "FaxAccess",
     "FaxAttempt",
@@ -56,6 +69,8 @@ __all__ = [
     "FaxSubmission",
     "FaxTransport",
     "FaxUse",
+    "IdempotencyKey",
+    "ImportState",
     "Job",
     "JobState",
     "JournalEntry",
@@ -67,6 +82,11 @@ __all__ = [
     "NumberUse",
     "PartReport",
     "PhoneNumber",
+    "PhonebookContract",
+    "PhonebookEntry",
+    "PhonebookImport",
+    "PhonebookLink",
+    "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
     "Revision",
@@ -74,6 +94,7 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "StandbyType",
     "SubmissionState",
     "Token",
     "Transcript",
