@@ -34,6 +34,7 @@ from portal_api.resources import (
     softphone,
     tokens,
     transcripts,
+    trunks,
     whitelists,
 )
 from portal_api.routing import PARTS, READERS, Parts, Route, bound, readers_of
@@ -70,6 +71,7 @@ RESOURCES = [
     events.resource,
     accounts.resource,
     tokens.resource,
+    trunks.resource,
     health.resource,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]

@@ -28,6 +28,15 @@ from store.models.notifications import (
     NotificationService,
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
+from store.models.outbound import (
+    OFF_AT_FIRST,
+    ON_AT_FIRST,
+    SWITCHABLE,
+    UNCHARGED,
+    DestinationClass,
+    DeviceCalling,
+    OutboundSetting,
+)
 from store.models.parts import Chore, PartReport, Revision
 from store.models.phonebook import (
     DevicePhonebook,
@@ -42,9 +51,14 @@ from store.models.phonebook import (
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
+from store.models.trunks import DidLocation, NumberStyle, Trunk
 from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
+    "OFF_AT_FIRST",
+    "ON_AT_FIRST",
+    "SWITCHABLE",
+    "UNCHARGED",
     "Account",
     "Base",
     "Call",
@@ -53,8 +67,11 @@ __all__ = [
     "Delivery",
     "DeliveryPurpose",
     "DeliveryState",
+    "DestinationClass",
     "Device",
+    "DeviceCalling",
     "DevicePhonebook",
+    "DidLocation",
     "EndedBy",
     "EntryKind",
     "Event",
@@ -79,7 +96,9 @@ __all__ = [
     "MessageStatus",
     "NotificationRule",
     "NotificationService",
+    "NumberStyle",
     "NumberUse",
+    "OutboundSetting",
     "PartReport",
     "PhoneNumber",
     "PhonebookContract",
@@ -99,6 +118,7 @@ __all__ = [
     "Token",
     "Transcript",
     "TranscriptState",
+    "Trunk",
     "UTCDateTime",
     "VoiceMessage",
     "WhenUnanswered",
