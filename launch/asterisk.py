@@ -49,6 +49,7 @@ def write_configuration(settings: Settings, folders: AsteriskFolders) -> None:
     for folder in ("lib/keys", "run", "log", "spool"):
         (folders.state / folder).mkdir(parents=True, exist_ok=True)
     settings.recording_spool.mkdir(parents=True, exist_ok=True)
+    settings.call_spool.mkdir(parents=True, exist_ok=True)
     folders.etc.mkdir(exist_ok=True)
     # The passwords of ARI and AMI stand in there.
     folders.etc.chmod(0o700)

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.arrivals import Arrival, every_number
 from store.models import Device, EntryKind, WhitelistEntry
+from store.recording_settings import WantedRecording, wanted_recordings
 from store.revisions import current
 
 
@@ -27,6 +28,7 @@ class Wanted:
     devices: list[WantedDevice]
     whitelists: dict[str, list[tuple[EntryKind, str]]]
     """Kind and value of the entries of every whitelist that applies now."""
+    recordings: list[WantedRecording]
     until: datetime | None
 
 
@@ -37,7 +39,9 @@ async def wanted_of_asterisk(session: AsyncSession) -> Wanted:
     )
     devices = [WantedDevice(*row) for row in rows]
     moment = await every_number(session)
-    return Wanted(revision, moment.numbers, devices, await _whitelists(session, moment.numbers), moment.until)
+    whitelists = await _whitelists(session, moment.numbers)
+    recordings = await wanted_recordings(session)
+    return Wanted(revision, moment.numbers, devices, whitelists, recordings, moment.until)
 
 
 async def _whitelists(

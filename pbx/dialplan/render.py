@@ -121,7 +121,7 @@ secret = {settings.ami_password}
 deny = 0.0.0.0/0.0.0.0
 permit = 127.0.0.1/255.255.255.255
 read = none
-write = system,reporting,command,originate
+write = system,reporting,command,originate,call
 writetimeout = 1000
 """
 
@@ -224,6 +224,8 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_MESSAGE: MESSAGE_S,
         names.GLOBAL_SILENCE: SILENCE_S,
         names.GLOBAL_RECORDING_FOLDER: settings.recording_spool,
+        names.GLOBAL_CALL_FOLDER: settings.call_spool,
+        names.GLOBAL_RECORDING_FEATURES: "#".join(names.RECORDING_FEATURES),
         names.GLOBAL_TONE: folders.tone,
         names.GLOBAL_NO_ANSWER: folders.no_answer,
         names.GLOBAL_HEARTBEAT: settings.heartbeat_file,

@@ -14,6 +14,7 @@ from store.models.notifications import (
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import Chore, PartReport, Revision
+from store.models.recordings import Recording, RecordingSetting, RecordingTranscript
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
@@ -44,6 +45,9 @@ __all__ = [
     "PhoneNumber",
     "Prompt",
     "PromptPurpose",
+    "Recording",
+    "RecordingSetting",
+    "RecordingTranscript",
     "Revision",
     "Role",
     "RusurepoRule",
