@@ -200,7 +200,7 @@ class RecordingAdoption:
     async def _announcement(self, slip: CallSlip) -> dict[str, Any]:
         """The columns that say what the other party heard; all empty where nothing was to be heard."""
         ended = slip.when("announced")
-        if not slip.prompt or not (ended or slip.when("announcing")):
+        if not slip.prompt or not (ended or slip.when("announcing") or slip.when("broken")):
             return {}
         async with self._database.session() as session:
             prompt = await session.get(Prompt, slip.prompt)
@@ -211,7 +211,7 @@ class RecordingAdoption:
             "announcement_text": prompt.text if prompt else None,
             # Where Dial() plays it only its end is noted, in the instant after it.
             "announcement_started_at": slip.when("announcing") or (ended and ended - lasted),
-            "announcement_ended_at": ended or slip.when("ended"),
+            "announcement_ended_at": ended or slip.when("broken") or slip.when("ended"),
             "announcement_played_to_end": ended is not None,
         }
 
@@ -278,7 +278,7 @@ def milestones_of(slip: CallSlip, announced: dict[str, Any]) -> list[Milestone]:
             recording = True
         elif event.name in ("paused", "stopped"):
             found.append(Milestone(event.at, f"recording_{event.name}", {}))
-    if slip.when("announcing") and not slip.when("announced") and announced:
+    if evidence["played_to_end"] is False:
         at = announced["announcement_ended_at"] or announced["announcement_started_at"]
         found.append(Milestone(at, "recording_announcement_broken_off", evidence))
     return found

@@ -53,7 +53,8 @@ class RecordingControl:
         """Do one job. A failure is an answer, too: whoever asked waits for it, and asks again."""
         try:
             outcome = await self._outcome(job.subject_id, Order(job.payload["order"]))
-        except AsteriskRefused:
+        except AsteriskRefused as refused:
+            log.warning("a call's recording: %s", refused, extra={"action": "recording_control_refused"})
             outcome = ControlOutcome(None, "call_over")
         except AsteriskAway:
             outcome = ControlOutcome(None, "switch_unavailable")

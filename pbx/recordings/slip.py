@@ -1,14 +1,14 @@
 """The slip beside a call's recording, as `asterisk-conf/recording.conf` writes it. Pure.
 
 Lines of `key=value`. Facts come first; then, as they happen, events with their time in seconds since 1970:
-`announcing`, `announced`, `unplayable`, `begun`, `paused`, `stopped`, `ended`.
+`announcing`, `announced`, `broken` (its announcement), `unplayable`, `begun`, `paused`, `stopped`, `ended`.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 FACTS = ("number", "direction", "other", "other_name", "presentation", "prompt", "outside")
-EVENTS = ("announcing", "announced", "unplayable", "begun", "paused", "stopped", "ended")
+EVENTS = ("announcing", "announced", "broken", "unplayable", "begun", "paused", "stopped", "ended")
 ENDS_A_SECTION = {"paused", "stopped", "ended"}
 
 
