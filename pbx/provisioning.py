@@ -68,6 +68,20 @@ def _rings_before_message(number: Arrival, listed: Listed | None) -> str:
     return f"{decision.ring_s:02d}" if decision.action is Action.RING_THEN_MESSAGE else ""
 
 
+def as_they_call(devices: list[WantedDevice]) -> tuple[dict[str, str], dict[str, str]]:
+    """What the dialplan must know of devices as they call: of each itself, and of whom it may call. Pure."""
+    callers: dict[str, str] = {}
+    internal: dict[str, str] = {}
+    for device in devices:
+        values = {names.KEY_ACCOUNT: device.account_id, names.KEY_NUMBER: device.own_number or ""}
+        callers |= {f"{device.username}/{key}": value for key, value in values.items() if value}
+        internal.setdefault(f"{device.account_id}/{device.username}", device.username)
+        if device.short_number:
+            # It comes before another device's user name.
+            internal[f"{device.account_id}/{device.short_number}"] = device.username
+    return callers, internal
+
+
 def whitelisted(number: Arrival, entries: list[tuple[EntryKind, str]]) -> dict[str, str]:
     """Whom the dialplan lets through to a number: `<E.164>/<caller>` -> "1". Pure."""
     return {f"{number.e164}/{_caller_key(kind, value)}": "1" for kind, value in entries}
@@ -139,6 +153,10 @@ class Provisioner:
         await self._tell_whitelists(wanted)
         await self._tell_recordings(wanted)
         await self._tell_devices(wanted)
+        callers, internal = as_they_call(wanted.devices)
+        await self._tell(names.CALLER_FAMILY, callers)
+        await self._tell(names.INTERNAL_FAMILY, internal)
+        await self._tell(names.TRUNK_FAMILY, {names.KEY_ORDINARY: "trunk-main"})
         await self._ami.put(names.TOLD_FAMILY, names.KEY_REVISION, str(wanted.revision))
         self._told, self._until = wanted.revision, wanted.until
 
@@ -177,7 +195,7 @@ class Provisioner:
             except SealBroken:
                 log.error("a device's password cannot be read", extra={"action": "seal_broken"})
                 continue
-            objects = device_objects(self._settings, device.username, password, device.account_id)
+            objects = device_objects(self._settings, device, password)
             mark = self._fingerprint(objects)
             if told.get(device.username) != mark:
                 for kind, fields in objects:

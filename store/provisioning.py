@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.arrivals import Arrival, every_number
-from store.models import Device, EntryKind, WhitelistEntry
+from store.calling import OwnNumber, usual_number
+from store.models import Device, DeviceCalling, EntryKind, NumberUse, PhoneNumber, WhitelistEntry
 from store.recording_settings import WantedRecording, wanted_recordings
 from store.revisions import current
 
@@ -17,6 +18,14 @@ class WantedDevice:
     username: str
     account_id: str
     sealed_password: str
+    name: str = ""
+    short_number: str | None = None
+    own_number: str | None = None
+    """What it shows of itself outside, unless it chooses another number."""
+
+    @property
+    def shown_as(self) -> str:
+        return self.short_number or self.username
 
 
 @dataclass(frozen=True)
@@ -34,14 +43,41 @@ class Wanted:
 
 async def wanted_of_asterisk(session: AsyncSession) -> Wanted:
     revision = await current(session)
-    rows = await session.execute(
-        select(Device.username, Device.account_id, Device.sealed_password).order_by(Device.username)
-    )
-    devices = [WantedDevice(*row) for row in rows]
+    devices = await _devices(session)
     moment = await every_number(session)
     whitelists = await _whitelists(session, moment.numbers)
     recordings = await wanted_recordings(session)
     return Wanted(revision, moment.numbers, devices, whitelists, recordings, moment.until)
+
+
+async def _devices(session: AsyncSession) -> list[WantedDevice]:
+    numbers: dict[str, list[OwnNumber]] = {}
+    uses: dict[str, list[NumberUse]] = {}
+    every = select(PhoneNumber).order_by(PhoneNumber.created_at, PhoneNumber.id)
+    for number in await session.scalars(every):
+        numbers.setdefault(number.account_id, []).append(OwnNumber(number.id, number.e164, number.line))
+        uses.setdefault(number.account_id, []).append(number.use)
+    rows = await session.execute(
+        select(Device, DeviceCalling)
+        .outerjoin(DeviceCalling, DeviceCalling.device_id == Device.id)
+        .order_by(Device.username)
+    )
+    devices = []
+    for device, calling in rows:
+        of_account = numbers.get(device.account_id, [])
+        chosen = calling.default_number_id if calling else None
+        own = usual_number(of_account, uses.get(device.account_id, []), chosen)
+        devices.append(
+            WantedDevice(
+                username=device.username,
+                account_id=device.account_id,
+                sealed_password=device.sealed_password,
+                name=device.name,
+                short_number=calling.short_number if calling else None,
+                own_number=own.e164 if own else None,
+            )
+        )
+    return devices
 
 
 async def _whitelists(

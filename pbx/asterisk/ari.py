@@ -10,7 +10,7 @@ Words are ARI's: https://docs.asterisk.org/Asterisk_22_Documentation/API_Documen
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -22,7 +22,7 @@ import aiohttp
 import orjson
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from pbx.dialplan.names import APPLICATION
+from pbx.dialplan.names import APPLICATION, CALL_ID
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,12 @@ def of_channel(status: int, reason: str) -> Exception:
 def unless_gone(status: int, reason: str) -> Exception | None:
     """To end what has ended is no error."""
     return None if status in {404, 409} else AsteriskRefused(status, reason)
+
+
+def calls_of(channels: Iterable[Json]) -> set[str]:
+    """The ids of channels, and of the calls that they belong to."""
+    named = {channel.get("channelvars", {}).get(CALL_ID, "") for channel in channels}
+    return ({channel["id"] for channel in channels} | named) - {""}
 
 
 @dataclass(frozen=True)
@@ -386,6 +392,10 @@ class AriSession:
         """Every channel of this Asterisk, ours or not."""
         found: list[Json] = await self._ask_http("GET", "/channels")
         return found
+
+    async def living_calls(self) -> set[str]:
+        """The ids of all channels, and of the calls that they belong to."""
+        return calls_of(await self.channels())
 
     async def our_channel_ids(self) -> set[str]:
         """The channels in our application."""

@@ -10,6 +10,16 @@ CONTEXT_AWAY = "control-plane-away"
 CONTEXT_RING = "ring"
 CONTEXT_UNANSWERED = "unanswered"
 CONTEXT_TAKE_MESSAGE = "take-message"
+CONTEXT_CALL_OUT = "call-out"
+"""Dials a trunk for a device."""
+CONTEXT_CALL_COLLEAGUE = "call-colleague"
+"""Rings another device of the account."""
+CONTEXT_DEVICE_AWAY = "calls-without-control-plane"
+"""What devices can still call while the control plane is away."""
+CONTEXT_TRANSFERRED = "transferred"
+"""Where a device sends somebody by a transfer."""
+CONTEXT_REFUSED = "refused"
+"""Says why a call is not made."""
 CONTEXT_LAMP = "lamp"
 """Sets the counts of a mailbox; also the context that mailboxes are in."""
 
@@ -65,6 +75,31 @@ RECORDING_CONNECTED = "RECORDING_CONNECTED"
 """Shared variable of the outside party's channel: it has been connected."""
 RECORDING_KEY = "D"
 
+CALLER_FAMILY = "caller"
+"""Family of devices as they call, `caller/<user name>/<key>`."""
+KEY_ACCOUNT = "account"
+KEY_NUMBER = "number"
+"""The number that an emergency call shows while the control plane is away."""
+CALLER_KEYS = (KEY_ACCOUNT, KEY_NUMBER)
+
+INTERNAL_FAMILY = "internal"
+"""Family of whom devices call within an account, `internal/<account>/<short number or user name>`."""
+
+TRUNK_FAMILY = "trunk"
+KEY_ORDINARY = "ordinary"
+KEY_EMERGENCY = "emergency"
+"""The trunks in the order in which they are tried, `trunk/ordinary`, with `&` between; those that take
+emergency calls, `trunk/emergency`."""
+STYLE_KEYS = "style"
+"""How a trunk wants numbers, `trunk/style/<trunk>`: `e164`, or none for national."""
+
+CALLBACK_FAMILY = "callback"
+"""Until when (seconds since 1970) an account may be called back by an emergency service,
+`callback/<account>`; written by the dialplan."""
+
+CALL_ID = "CALL_ID"
+"""Variable of every channel that belongs to a call of ours: the call's id. ARI shows it in every channel."""
+
 TOLD_FAMILY = "told"
 KEY_REVISION = "revision"
 """Which revision of the store Asterisk was told last, `told/revision`; none: a new Asterisk."""
@@ -74,6 +109,7 @@ AGI_SPOOLED = "spooled"
 
 STASIS_INBOUND = "inbound"
 STASIS_UNANSWERED = "unanswered"
+STASIS_OUTBOUND = "outbound"
 """How a call comes to our application, its first argument."""
 
 GLOBAL_CALL_LIMIT = "CALL_LIMIT_S"
@@ -86,6 +122,9 @@ GLOBAL_CALL_FOLDER = "CALL_FOLDER"
 GLOBAL_RECORDING_FEATURES = "RECORDING_FEATURES"
 GLOBAL_TONE = "TONE"
 GLOBAL_NO_ANSWER = "NO_ANSWER"
+GLOBAL_SOUNDS = "SOUNDS"
+GLOBAL_DIAL_LIMIT = "DIAL_LIMIT_S"
+GLOBAL_CALLBACK = "CALLBACK_S"
 GLOBAL_HEARTBEAT = "HEARTBEAT"
 GLOBAL_AGI_URL = "AGI_URL"
 GLOBALS = (
@@ -99,6 +138,9 @@ GLOBALS = (
     GLOBAL_RECORDING_FEATURES,
     GLOBAL_TONE,
     GLOBAL_NO_ANSWER,
+    GLOBAL_SOUNDS,
+    GLOBAL_DIAL_LIMIT,
+    GLOBAL_CALLBACK,
     GLOBAL_HEARTBEAT,
     GLOBAL_AGI_URL,
 )
@@ -116,6 +158,15 @@ SLIP_KEYS = (
     "rule",
     "ended_at",
     "source",
+    "direction",
+    "device",
+    "dialled",
+    "destination_class",
+    "trunk",
+    "sip",
+    "refused",
+    "talk_ms",
+    "left_at",
 )
 """Lines of a slip, written by the dialplan or by the control plane when the database is away."""
 
@@ -123,3 +174,11 @@ SLIP_KEYS = (
 def ring_extension(ring_s: int, rule_id: str = "") -> str:
     """Where to go in `CONTEXT_RING`: two digits of seconds, and the rule that takes a message afterwards."""
     return f"{ring_s:02d}-{rule_id}"
+
+
+def call_out_extension(
+    destination: str, own_number: str, destination_class: str, hidden: bool, limit_s: int | None
+) -> str:
+    """Where to go in `CONTEXT_CALL_OUT`: whom to call, in whose name, shown or hidden, for how long."""
+    shown = "hidden" if hidden else "shown"
+    return f"{destination}-{own_number}-{destination_class}-{shown}-{'' if limit_s is None else limit_s}"

@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pbx.dialplan import names
-from pbx.routing.limits import CALL_LIMIT_S, FALLBACK_CALL_LIMIT_S, MESSAGE_S, RING_LIMIT_S, SILENCE_S
+from pbx.routing.limits import (
+    CALL_LIMIT_S,
+    DIAL_LIMIT_S,
+    FALLBACK_CALL_LIMIT_S,
+    MESSAGE_S,
+    RING_LIMIT_S,
+    SILENCE_S,
+)
 from settings import Settings
+from store.calling import CALLBACK_AWAITED
+from store.provisioning import WantedDevice
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ def ari_conf(settings: Settings) -> str:
 enabled = yes
 pretty = no
 websocket_write_timeout = 1000
+channelvars = {names.CALL_ID}
 
 [{names.APPLICATION}]
 type = user
@@ -206,6 +216,11 @@ def _escaped(value: str) -> str:
     return value.replace(";", "\\;")
 
 
+def _quoted(name: str) -> str:
+    """A name between quotation marks; such marks in it would end it."""
+    return name.replace("\\", "").replace('"', "")
+
+
 def rtp_conf(settings: Settings) -> str:
     ports = settings.rtp_ports
     return f"[general]\nrtpstart = {ports.first}\nrtpend = {ports.last}\nstrictrtp = yes\n"
@@ -228,6 +243,9 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_RECORDING_FEATURES: "#".join(names.RECORDING_FEATURES),
         names.GLOBAL_TONE: folders.tone,
         names.GLOBAL_NO_ANSWER: folders.no_answer,
+        names.GLOBAL_SOUNDS: folders.sounds,
+        names.GLOBAL_DIAL_LIMIT: DIAL_LIMIT_S,
+        names.GLOBAL_CALLBACK: round(CALLBACK_AWAITED.total_seconds()),
         names.GLOBAL_HEARTBEAT: settings.heartbeat_file,
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
     }
@@ -235,12 +253,14 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
 
 
 def device_objects(
-    settings: Settings, username: str, password: str, mailbox: str
+    settings: Settings, device: WantedDevice, password: str
 ) -> list[tuple[str, dict[str, str]]]:
     """A device as Asterisk's dynamic objects, in the order they must be made: (type, fields).
 
-    The endpoint comes last, since it refers to the others. It is told of `mailbox` without asking.
+    The endpoint comes last, since it refers to the others. It is told of its account's mailbox without
+    asking; to colleagues it shows its name and its short number.
     """
+    username = device.username
     auth = {"auth_type": "userpass", "username": username, "password": password}
     aor = {
         "max_contacts": "5",
@@ -254,7 +274,8 @@ def device_objects(
         "allow": "!all,ulaw,alaw",
         "auth": username,
         "aors": username,
-        "mailboxes": f"{mailbox}@{names.CONTEXT_LAMP}",
+        "mailboxes": f"{device.account_id}@{names.CONTEXT_LAMP}",
+        "callerid": f'"{_quoted(device.name)}" <{device.shown_as}>',
         **_media(settings),
     }
     return [("auth", auth), ("aor", aor), ("endpoint", endpoint)]

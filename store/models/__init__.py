@@ -13,6 +13,15 @@ from store.models.notifications import (
     NotificationService,
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
+from store.models.outbound import (
+    OFF_AT_FIRST,
+    ON_AT_FIRST,
+    SWITCHABLE,
+    UNCHARGED,
+    DestinationClass,
+    DeviceCalling,
+    OutboundSetting,
+)
 from store.models.parts import Chore, PartReport, Revision
 from store.models.recordings import Recording, RecordingSetting, RecordingTranscript
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
@@ -21,6 +30,10 @@ from store.models.transcripts import Transcript, TranscriptState
 from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
+    "OFF_AT_FIRST",
+    "ON_AT_FIRST",
+    "SWITCHABLE",
+    "UNCHARGED",
     "Account",
     "Base",
     "Call",
@@ -29,7 +42,9 @@ __all__ = [
     "Delivery",
     "DeliveryPurpose",
     "DeliveryState",
+    "DestinationClass",
     "Device",
+    "DeviceCalling",
     "EndedBy",
     "EntryKind",
     "Job",
@@ -41,6 +56,7 @@ __all__ = [
     "NotificationRule",
     "NotificationService",
     "NumberUse",
+    "OutboundSetting",
     "PartReport",
     "PhoneNumber",
     "Prompt",

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
+from store.database import open_database
+from store.models import PhoneNumber
 from tests.asterisk.conftest import START_HZ, Line
 from tests.asterisk.test_callers import registered
 from tests.running_switch import Json, RunningSwitch, eventually, until
-from tests.sip import AUDIO, Call, SipCaller, tone
+from tests.sip import AUDIO, Call, IncomingCall, OutgoingCall, SipCaller, tone
 from tests.sip.audio import RATE, Samples, rms, share_of
 
 OUTSIDE_HZ, INSIDE_HZ, EARLY_HZ, PAUSED_HZ = 450, 950, 300, 2300
@@ -62,6 +64,32 @@ async def set_recording(switch: RunningSwitch, line: Line, **changes: object) ->
     until(told, 10, "Asterisk was told what is recorded")
     shown: Json = prompt
     return shown
+
+
+@asynccontextmanager
+async def called_out(
+    switch: RunningSwitch, line: Line, dialled: str
+) -> AsyncIterator[tuple[IncomingCall, OutgoingCall]]:
+    """Whoever a device of ours calls in the number's name, having just answered, and the device."""
+    port = int(switch.environment["DENWABAN_TRUNK_URI"].rpartition(":")[2])
+    choice = await _choice_of(switch, line)
+    async with registered(switch) as device, SipCaller(local_port=port) as carrier:
+        inside = await device.invite(switch.uri(f"*{choice:02d}{dialled}"))
+        outside = await carrier.incoming(10)
+        await outside.answer()
+        yield outside, inside
+        await inside.hang_up()
+        await outside.ended(10)
+
+
+async def _choice_of(switch: RunningSwitch, line: Line) -> int:
+    """With which two digits a device chooses the number."""
+    database = open_database(switch.database_url)
+    try:
+        async with database.session() as session:
+            return (await session.get_one(PhoneNumber, line.number_id)).line or 0
+    finally:
+        await database.close()
 
 
 @asynccontextmanager

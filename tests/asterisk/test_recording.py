@@ -13,6 +13,7 @@ from tests.asterisk.recorded import (
     INSIDE_HZ,
     OUTSIDE_HZ,
     PAUSED_HZ,
+    called_out,
     connected,
     events_of,
     noted,
@@ -136,7 +137,7 @@ async def test_the_control_plane_is_killed_in_a_recorded_call(
     await set_recording(switch, recorded)
     async with connected(switch, recorded, caller_number) as (outside, inside):
         call_id = await call_id_of(switch, caller_number)
-        for part in ("controller", "signals"):
+        for part in ("controller", "after_calls"):
             switch.kill(part)
         await through_the_announcement(outside, inside)
         await talk(outside, inside, 2.0)
@@ -174,6 +175,33 @@ async def test_recording_on_demand(switch: RunningSwitch, recorded: Line, caller
     assert (shown["announcement"]["played_to_end"], len(shown["sections"])) == (True, 2)
     with pytest.raises(AssertionError, match="call_over"):
         await switch.ask("POST", f"{control}:start")
+
+
+async def test_a_call_from_here_is_announced_to_who_is_called(
+    switch: RunningSwitch, recorded: Line, caller_number: str
+) -> None:
+    """And to nobody else; ours waits no longer than it takes."""
+    await set_recording(switch, recorded)
+    async with called_out(switch, recorded, caller_number) as (outside, inside):
+        await inside.answered(5)
+        await through_the_announcement(outside, inside)
+        await talk(outside, inside, 1.5)
+        announced = [packet for packet in outside.heard if share_of(packet.samples, ANNOUNCED_HZ) > 0.5]
+        assert 1.3 < len(announced) / 50 < 1.7
+        assert not any(share_of(packet.samples, ANNOUNCED_HZ) > 0.5 for packet in inside.heard if packet.loud)
+        (call,) = await switch.calls_of(caller_number)
+        await inside.press("*92")
+        await noted(switch, call["id"], "paused")
+        control = f"/api/v1/calls/{call['id']}/recording"
+        assert await switch.ask("POST", f"{control}:resume") == {"state": "recording"}
+    shown, sound = await recording_of(switch, call["id"])
+    assert (shown["direction"], shown["number"]) == ("outbound", recorded.e164)
+    assert (shown["other_party"], shown["complete"]) == (f"+81{caller_number[1:]}", True)
+    assert shown["announcement"]["played_to_end"] is True
+    for hertz in (ANNOUNCED_HZ, EARLY_HZ):
+        assert sound.seconds_of(hertz) == (0, 0)
+    assert sound.seconds_of(OUTSIDE_HZ)[0] >= 1.4
+    assert sound.seconds_of(INSIDE_HZ)[1] >= 1.4
 
 
 async def test_asterisk_is_killed_in_a_recorded_call(

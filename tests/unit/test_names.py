@@ -6,42 +6,41 @@ from pathlib import Path
 import pytest
 
 from pbx.dialplan import names
-from pbx.recordings.slip import EVENTS, FACTS
 from pbx.routing.caller import REASONS
 from store.models import CallerKind
-from store.recording_control import Order
 
 pytestmark = pytest.mark.unit
 
 CONF = Path(__file__).parents[2] / "asterisk-conf"
-
-
-def without_comments(name: str) -> str:
-    lines = (CONF / name).read_text().splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith(";"))
-
-
-RECORDING = without_comments("recording.conf")
-DIALPLAN = without_comments("extensions.conf").replace('#include "recording.conf"', RECORDING)
+FILES = ("extensions.conf", "calling.conf")
+DIALPLAN = "\n".join(
+    line
+    for file in FILES
+    for line in (CONF / file).read_text().splitlines()
+    if not line.lstrip().startswith(";")
+)
 CHANNEL_VARIABLES = {
     "BEGINNING", "CALLER", "DIALLED", "LISTED", "NAME", "NUMBER", "PRESENTATION", "RANG", "RING_FIRST",
     "RING_S", "RULE", "SLIP", "STARTED_AT",
-    "RECORDING_ASKED", "RECORDING_AUTOMATIC", "RECORDING_DIAL_OPTIONS",
-    "RECORDING_DIRECTION", "RECORDING_FILE", "RECORDING_NUMBER", "RECORDING_ORDER", "RECORDING_OTHER",
-    "RECORDING_OUTSIDE", "RECORDING_PROMPT", "RECORDING_SECTION", "RECORDING_SLIP", "RECORDING_STATE",
+    "CLASS", "COLLEAGUE", "DESTINATION", "DEVICE", "DIRECTION", "KEYS", "LIMIT", "RECORDING_DIAL_OPTIONS",
+    "REST", "SAID", "SIP", "TO", "TRUNK", "TRUNKS",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
 OF_ASTERISK = {
-    "ANSWEREDTIME", "EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS",
-    "DYNAMIC_FEATURES", "PLAYBACKSTATUS",
+    "ANSWEREDTIME", "ANSWEREDTIME_MS", "ARG", "BLINDTRANSFER", "GOSUB_RETVAL", "HANGUPCAUSE",
+    "EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS",
 }  # fmt: skip
-SET_BY_APPLICATIONS = {"RECORDING_MONITOR"}
-ARGUMENTS = {"ARG1", "ARG2", "ARG3"}
+OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
+"""Inherited by every channel that the call makes."""
+
 OWN_SUBROUTINES = {
-    "slip", "hand-in", "look-for-caller", "recording-options", "recording-inside", "recording-called",
-    "recording-outside", "recording-section", "recording-control", "recording-unannounced", "recording-ended",
+    "slip", "hand-in", "look-for-caller", "take-off", "as-the-trunk-wants", "called-leg", "called-leg-over",
+    "call-slip", "call-over", "device-calls", "transferred-out",
 }  # fmt: skip
+ELSEWHERE = {"recording-options"}
+"""In `recording.conf`, which has a test of its own."""
+
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
 
 
@@ -54,21 +53,27 @@ def test_contexts() -> None:
 
 
 def test_every_jump_lands() -> None:
-    targets = re.findall(r"(?:Goto|Gosub)\(([a-z-]+),s,1\)", DIALPLAN)
+    targets = re.findall(r"(?:Goto|Gosub)\(([a-z-]+),s,1\b", DIALPLAN)
     targets += re.findall(r"\?([a-z-]+),s,1", DIALPLAN)
-    targets += re.findall(r"Goto\(([a-z-]+),\$\{", DIALPLAN)
-    targets += re.findall(r"[^I]U\(([a-z-]+)[)^]", DIALPLAN)
-    targets += re.findall(r"hangup_handler_push\)=([a-z-]+),s,1", DIALPLAN)
-    assert set(targets) <= contexts()
-    labels = set(re.findall(r"n\(([a-z]+)\)", DIALPLAN))
-    assert set(re.findall(r"\?([a-z]+)\)", DIALPLAN)) <= labels
+    targets += re.findall(r"Goto\(([a-z-]+),[$0-9]", DIALPLAN)
+    targets += re.findall(r"\?([a-z-]+),[$0-9]", DIALPLAN)
+    assert set(targets) - {"s"} <= contexts() | ELSEWHERE
+    labels = set(re.findall(r"n\(([a-z-]+)\)", DIALPLAN))
+    assert set(re.findall(r"\?([a-z-]+)\)", DIALPLAN)) <= labels
 
 
 def test_variables() -> None:
-    used = set(re.findall(r"\$\{([A-Z_]+\d?)(?:[:}]|$)", DIALPLAN)) - ARGUMENTS - SET_BY_APPLICATIONS
-    known = set(names.GLOBALS) | set(names.LAMP_VARIABLES) | CHANNEL_VARIABLES | OF_ASTERISK
-    assert used | {"DYNAMIC_FEATURES"} == known
-    assert set(re.findall(r"Set\(_?([A-Z_]+)=", DIALPLAN)) - {"DYNAMIC_FEATURES"} == CHANNEL_VARIABLES
+    used = set(re.findall(r"\$\{([A-Z_]+)[12]?(?:[:}]|$)", DIALPLAN))
+    used |= set(re.findall(r"CUT\(([A-Z]+),\\", DIALPLAN))
+    used -= OF_THE_WHOLE_CALL
+    used |= {names.GLOBAL_CALL_FOLDER, names.GLOBAL_RECORDING_FEATURES}
+    assert used == set(names.GLOBALS) | set(names.LAMP_VARIABLES) | CHANNEL_VARIABLES | OF_ASTERISK
+    assert set(re.findall(r"Set\(([A-Z][A-Z_]+)=", DIALPLAN)) == CHANNEL_VARIABLES
+    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL
+
+
+def test_channels_tell_which_call_they_belong_to() -> None:
+    assert names.CALL_ID in OF_THE_WHOLE_CALL
 
 
 def test_every_global_is_listed() -> None:
@@ -82,40 +87,25 @@ def test_database_keys() -> None:
     assert keys == {(names.NUMBER_FAMILY, key) for key in names.NUMBER_KEYS} | {
         (names.WHITELIST_FAMILY, key) for key in listed
     }
-    recorded = set(re.findall(r"DB\((\w+)/\$\{RECORDING_NUMBER\}/(\w+|\$\{\w+\})\)", DIALPLAN))
-    by_direction = {names.KEY_INBOUND, names.KEY_OUTBOUND}
-    assert recorded == {
-        (names.RECORD_FAMILY, key) for key in {*names.RECORD_KEYS, "${RECORDING_DIRECTION}"} - by_direction
-    }
     others = set(re.findall(r"DB\(([\w/]+)\)", DIALPLAN))
-    assert others == {f"{names.TOLD_FAMILY}/{names.KEY_REVISION}"}
+    assert others == {
+        f"{names.TOLD_FAMILY}/{names.KEY_REVISION}",
+        f"{names.TRUNK_FAMILY}/{names.KEY_ORDINARY}",
+        f"{names.TRUNK_FAMILY}/{names.KEY_EMERGENCY}",
+    }
+    assert set(re.findall(r"DB\((\w+)/\$\{DEVICE\}/(\w+)\)", DIALPLAN)) == {
+        (names.CALLER_FAMILY, key) for key in names.CALLER_KEYS
+    }
+    assert set(re.findall(r"DB\((\w+/\w+)/\$\{TRUNK\}\)", DIALPLAN)) == {
+        f"{names.TRUNK_FAMILY}/{names.STYLE_KEYS}"
+    }
+    assert set(re.findall(r"DB\((\w+)/\$\{DB\(", DIALPLAN)) == {names.INTERNAL_FAMILY, names.CALLBACK_FAMILY}
 
 
 def test_slip_keys() -> None:
-    written = set(re.findall(r"Set\(FILE\(\$\{SLIP\},,,al,u\)=(\w+)=", DIALPLAN))
+    written = set(re.findall(r"Set\(FILE\(\$\{(?:SLIP|ARG1)\},,,al,u\)=(\w+)=", DIALPLAN))
     # `source` is the control plane's own: a slip without it is the dialplan's.
     assert written == set(names.SLIP_KEYS) - {"source"}
-
-
-def test_lines_of_a_calls_slip() -> None:
-    written = set(re.findall(r"Set\(FILE\(\$\{RECORDING_SLIP\},,,al,u\)=(\w+)=", DIALPLAN))
-    assert written == {*FACTS, *EVENTS}
-
-
-def test_keys_of_a_recorded_call() -> None:
-    """Each does something that the dialplan knows, and the control plane's is no key of a telephone."""
-    features = without_comments("features.conf")
-    does = dict(
-        re.findall(r'^([a-z-]+) => \S+?,(?:peer|self),Gosub,"recording-control,(\w+),1"', features, re.M)
-    )
-    orders = set(re.findall(r"^exten => (\w+),1", RECORDING.partition("[recording-control]")[2], re.M)) - {
-        "s"
-    }
-    assert {f"recording-{order}": order for order in orders} == does
-    assert set(names.RECORDING_FEATURES) | {"recording-asked"} == set(does)
-    assert {order.value for order in Order} | {"asked"} == orders
-    assert f"recording-asked => {names.RECORDING_KEY},self," in features
-    assert names.RECORDING_KEY in "ABCD"
 
 
 def test_a_ringing_extension_is_one_of_the_dialplans() -> None:
@@ -135,10 +125,18 @@ def test_callers_without_a_number_are_told_apart_alike() -> None:
     assert told == REASONS
 
 
+def test_where_a_call_goes_out_is_taken_apart_as_it_was_put_together() -> None:
+    extension = names.call_out_extension("+819012345678", "+81312345678", "mobile", True, 60)
+    assert extension.split("-") == ["+819012345678", "+81312345678", "mobile", "hidden", "60"]
+    order = re.findall(r"Set\((\w+)=\$\{CUT\(EXTEN,-,\d\)\}\)", DIALPLAN)
+    assert order == ["DESTINATION", "NUMBER", "CLASS", "PRESENTATION", "LIMIT"]
+
+
 def test_application_and_agi_route() -> None:
     assert set(re.findall(r"Stasis\((\w+),(\w+),", DIALPLAN)) == {
         (names.APPLICATION, names.STASIS_INBOUND),
         (names.APPLICATION, names.STASIS_UNANSWERED),
+        (names.APPLICATION, names.STASIS_OUTBOUND),
     }
     assert set(re.findall(r"AGI\(\$\{AGI_URL\}/(\w+)\)", DIALPLAN)) == {names.AGI_SPOOLED}
 
@@ -159,15 +157,15 @@ NEEDED = {
     "Hangup": None, "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
     "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
-    "MixMonitor": "app_mixmonitor", "StopMixMonitor": "app_mixmonitor", "SHARED": "func_global",
-    "STRFTIME": "func_strings",
+    "CUT": "func_cut", "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",
+    "HangupCauseClear": "func_hangupcause", "SHIFT": "func_strings", "STRFTIME": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip
 """Application or function -> the module that brings it; None: Asterisk's core."""
 
 
 def test_what_the_dialplan_uses_is_loaded() -> None:
-    used = set(re.findall(r"\b([A-Z][A-Za-z]+)\(", DIALPLAN))
+    used = set(re.findall(r"\b([A-Z][A-Za-z_]+)\(", DIALPLAN))
     assert used <= set(NEEDED)
     assert {f"{NEEDED[one]}.so" for one in used if NEEDED[one]} <= set(modules())
 
