@@ -50,6 +50,7 @@ def filled(route: Route, account: Furnished, made: dict[str, str] = UNMADE) -> s
         "device_id": account.device_id,
         "message_id": account.message_id,
         "call_id": account.call_id,
+        "recording_id": account.recording_id,
         "token_id": account.token_id,
         **made,
     }
@@ -61,6 +62,7 @@ def filled(route: Route, account: Furnished, made: dict[str, str] = UNMADE) -> s
 # Bodies that are right, so that only the id can be what is refused.
 BODIES = {
     "/api/v1/numbers/{number_id}/rusurepo": {"enabled": False, "rule_id": None},
+    "/api/v1/numbers/{number_id}/recording": {"inbound": True, "outbound": True, "announcement": False},
     "/api/v1/rules/{rule_id}": {"name": "奪う"},
     "/api/v1/prompts/{prompt_id}": {"name": "奪う"},
     "/api/v1/whitelists/{whitelist_id}": {"name": "奪う"},
@@ -82,6 +84,7 @@ BODIES = {
 LAST = {
     "/api/v1/rules/{rule_id}": 1,
     "/api/v1/messages/{message_id}": 1,
+    "/api/v1/recordings/{recording_id}": 1,
     "/api/v1/prompts/{prompt_id}": 2,
     "/api/v1/whitelists/{whitelist_id}": 1,
     "/api/v1/schedules/{schedule_id}": 1,
@@ -89,7 +92,13 @@ LAST = {
     "/api/v1/notification-rules/{rule_id}": 2,
     "/api/v1/tokens/{token_id}": 3,
 }
-CONFLICTS = {"/api/v1/deliveries/{delivery_id}:resend": "not_failed"}
+CONFLICTS = {
+    "/api/v1/deliveries/{delivery_id}:resend": "not_failed",
+    "/api/v1/calls/{call_id}/recording:start": "call_over",
+    "/api/v1/calls/{call_id}/recording:pause": "call_over",
+    "/api/v1/calls/{call_id}/recording:resume": "call_over",
+    "/api/v1/calls/{call_id}/recording:stop": "call_over",
+}
 """What the owner cannot do either, as things are."""
 
 
