@@ -22,6 +22,7 @@ from store.models import (
     Recording,
     RecordingSetting,
     RecordingTranscript,
+    TranscriptState,
     now,
 )
 from store.pages import Page, PageRequest, read_page
@@ -129,6 +130,8 @@ async def keep_recording(
     note(session, recording["call_id"], milestones)
     setting = await session.get(RecordingSetting, recording["number_id"])
     if setting is not None and setting.transcribe:
+        waiting = RecordingTranscript(recording_id=recording["id"], state=TranscriptState.WAITING)
+        session.add(waiting)
         enqueue(session, TRANSCRIBE_RECORDING, recording["id"], recording["account_id"])
     await session.flush()
     return True
