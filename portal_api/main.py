@@ -27,6 +27,7 @@ from portal_api.resources import (
     schedules,
     tokens,
     transcripts,
+    trunks,
     whitelists,
 )
 from portal_api.routing import PARTS, Parts, Route, bound
@@ -57,6 +58,7 @@ RESOURCES = [
     calls.resource,
     accounts.resource,
     tokens.resource,
+    trunks.resource,
     health.resource,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]

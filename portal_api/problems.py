@@ -106,6 +106,7 @@ FIELD_DETAILS = {
     "less_than_equal": "{le}以下で指定してください。",
     "literal_error": "{expected} のいずれかで指定してください。",
     "enum": "{expected} のいずれかで指定してください。",
+    "required": "この設定には必要です。",
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
     "prompt_required": "案内をONにするには、この番号の音声を選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",

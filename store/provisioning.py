@@ -1,6 +1,6 @@
 """What Asterisk must know of the store: devices, and the settings of numbers for when we are away."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import select
@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.arrivals import Arrival, every_number
 from store.calling import OwnNumber, usual_number
-from store.models import Device, DeviceCalling, EntryKind, NumberUse, PhoneNumber, WhitelistEntry
+from store.models import Device, DeviceCalling, EntryKind, NumberUse, PhoneNumber, Trunk, WhitelistEntry
 from store.recording_settings import WantedRecording, wanted_recordings
 from store.revisions import current
+from store.trunks import in_order
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,21 @@ class Wanted:
     devices: list[WantedDevice]
     whitelists: dict[str, list[tuple[EntryKind, str]]]
     """Kind and value of the entries of every whitelist that applies now."""
-    recordings: list[WantedRecording]
     until: datetime | None
+    trunks: list[Trunk] = field(default_factory=list)
+    """Those in use, in the order in which they are tried."""
+
+    recordings: list[WantedRecording] = field(default_factory=list)
 
 
 async def wanted_of_asterisk(session: AsyncSession) -> Wanted:
     revision = await current(session)
     devices = await _devices(session)
     moment = await every_number(session)
+    trunks = in_order((await session.scalars(select(Trunk))).all())
     whitelists = await _whitelists(session, moment.numbers)
     recordings = await wanted_recordings(session)
-    return Wanted(revision, moment.numbers, devices, whitelists, recordings, moment.until)
+    return Wanted(revision, moment.numbers, devices, whitelists, moment.until, trunks, recordings)
 
 
 async def _devices(session: AsyncSession) -> list[WantedDevice]:

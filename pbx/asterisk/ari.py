@@ -407,15 +407,13 @@ class AriSession:
         return {endpoint["resource"] for endpoint in await self._ask_http("GET", "/endpoints/PJSIP")}
 
     async def put_object(self, kind: str, name: str, fields: dict[str, str]) -> None:
-        """Make or change a dynamic SIP object (`auth`, `aor`, `endpoint`)."""
+        """Make or change a dynamic SIP object (`auth`, `aor`, `endpoint`, `identify`, `registration`)."""
         listed = [{"attribute": attribute, "value": value} for attribute, value in fields.items()]
-        path = f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
-        await self._ask_http("PUT", path, json={"fields": listed})
+        await self._ask_http("PUT", _object_path(kind, name), json={"fields": listed})
 
     async def delete_object(self, kind: str, name: str) -> None:
-        path = f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
         try:
-            await self._ask_http("DELETE", path)
+            await self._ask_http("DELETE", _object_path(kind, name))
         except AsteriskRefused as refused:
             if problem := unless_gone(refused.status, str(refused)):
                 raise problem from None
@@ -425,6 +423,10 @@ class AriSession:
         to = f"pjsip:{username}/{contact}"
         # In the body, since Asterisk takes no longer line than 4,096 bytes.
         await self._ask_http("PUT", "/endpoints/sendMessage", json={"to": to, "from": sender, "body": body})
+
+
+def _object_path(kind: str, name: str) -> str:
+    return f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
 
 
 def _cork(wire: WSTransport, shut: bool) -> None:

@@ -93,6 +93,12 @@ emergency calls, `trunk/emergency`."""
 STYLE_KEYS = "style"
 """How a trunk wants numbers, `trunk/style/<trunk>`: `e164`, or none for national."""
 
+DID_KEYS = "did"
+"""Where a trunk says which number was called, `trunk/did/<trunk>`: `to`, `p_called_party_id`, or none."""
+
+NAME_OF_TRUNKS = "trunk"
+"""The name of a caller whom a trunk gives none."""
+
 CALLBACK_FAMILY = "callback"
 """Until when (seconds since 1970) an account may be called back by an emergency service,
 `callback/<account>`; written by the dialplan."""

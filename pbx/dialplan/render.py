@@ -17,6 +17,14 @@ from settings import Settings
 from store.calling import CALLBACK_AWAITED
 from store.provisioning import WantedDevice
 
+FIRST_REPEAT_MS = 100
+"""SIP's T1. A trunk or telephone that answers an INVITE with nothing at all for 64 times as long is taken for
+dead (Asterisk takes no less). By T1's usual value that is 32 seconds, in which a caller hears nothing and no
+other trunk is tried; networks today answer within 100 ms, and one that does not costs a repeated packet."""
+
+Objects = list[tuple[str, dict[str, str]]]
+"""Dynamic objects of one name: (type, fields)."""
+
 
 @dataclass(frozen=True)
 class AsteriskFolders:
@@ -138,7 +146,12 @@ writetimeout = 1000
 
 def pjsip_conf(settings: Settings) -> str:
     sections = [
-        """\
+        f"""\
+[system]
+type = system
+timer_t1 = {FIRST_REPEAT_MS}
+timer_b = {64 * FIRST_REPEAT_MS}
+
 [global]
 type = global
 user_agent = Denwaban
@@ -164,7 +177,7 @@ def _transport(name: str, protocol: str, bind: str) -> str:
     return f"[transport-{name}]\ntype = transport\nprotocol = {protocol}\nbind = {bind}\n"
 
 
-def _media(settings: Settings) -> dict[str, str]:
+def media_fields(settings: Settings) -> dict[str, str]:
     """How audio flows, alike for trunks and devices."""
     common = {
         "direct_media": "no",
@@ -180,7 +193,7 @@ def _media(settings: Settings) -> dict[str, str]:
 
 
 def _trunk(settings: Settings) -> str:
-    media = "\n".join(f"{name} = {value}" for name, value in _media(settings).items())
+    media = "\n".join(f"{name} = {value}" for name, value in media_fields(settings).items())
     matches = "\n".join(f"match = {network}" for network in settings.trunk_accept)
     # The trunk is inside our trust: it alone may assert a caller's number (RFC 3325). Its name has a hyphen,
     # which no device's name may have.
@@ -252,9 +265,7 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
-def device_objects(
-    settings: Settings, device: WantedDevice, password: str
-) -> list[tuple[str, dict[str, str]]]:
+def device_objects(settings: Settings, device: WantedDevice, password: str) -> Objects:
     """A device as Asterisk's dynamic objects, in the order they must be made: (type, fields).
 
     The endpoint comes last, since it refers to the others. It is told of its account's mailbox without
@@ -276,6 +287,6 @@ def device_objects(
         "aors": username,
         "mailboxes": f"{device.account_id}@{names.CONTEXT_LAMP}",
         "callerid": f'"{_quoted(device.name)}" <{device.shown_as}>',
-        **_media(settings),
+        **media_fields(settings),
     }
     return [("auth", auth), ("aor", aor), ("endpoint", endpoint)]

@@ -27,6 +27,7 @@ from store.models.recordings import Recording, RecordingSetting, RecordingTransc
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
+from store.models.trunks import DidLocation, NumberStyle, Trunk
 from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "DestinationClass",
     "Device",
     "DeviceCalling",
+    "DidLocation",
     "EndedBy",
     "EntryKind",
     "Job",
@@ -55,6 +57,7 @@ __all__ = [
     "MessageStatus",
     "NotificationRule",
     "NotificationService",
+    "NumberStyle",
     "NumberUse",
     "OutboundSetting",
     "PartReport",
@@ -72,6 +75,7 @@ __all__ = [
     "Token",
     "Transcript",
     "TranscriptState",
+    "Trunk",
     "UTCDateTime",
     "VoiceMessage",
     "WhenUnanswered",

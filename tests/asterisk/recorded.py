@@ -107,6 +107,16 @@ async def connected(
         await inside.ended(10)
 
 
+async def transfer(call: Call, uri: str) -> None:
+    """Hand the other party on to whoever is at `uri` (REFER, blind)."""
+    phone, peer = call._phone, call._peer
+    request = call.dialog.request("REFER", phone.via())
+    request.headers.add("Contact", phone.contact(call.dialog.local.uri.user))
+    request.headers.add("Refer-To", f"<{uri}>")
+    response = await phone.transact(request, peer, 5)
+    assert response.status == 202
+
+
 async def talk(outside: Call, inside: Call, seconds: float) -> None:
     """Both at once, each with its own tone."""
     await asyncio.gather(

@@ -22,6 +22,7 @@ from tests.asterisk.recorded import (
     set_recording,
     talk,
     through_the_announcement,
+    transfer,
 )
 from tests.asterisk.test_callers import registered
 from tests.running_switch import RunningSwitch, eventually, until
@@ -31,6 +32,7 @@ from tests.sip.audio import share_of
 pytestmark = pytest.mark.asterisk
 
 NUMBER = "0311114444"
+COLLEAGUE_HZ = 1700
 
 
 @pytest.fixture(scope="session")
@@ -202,6 +204,40 @@ async def test_a_call_from_here_is_announced_to_who_is_called(
         assert sound.seconds_of(hertz) == (0, 0)
     assert sound.seconds_of(OUTSIDE_HZ)[0] >= 1.4
     assert sound.seconds_of(INSIDE_HZ)[1] >= 1.4
+
+
+async def test_it_goes_on_when_the_call_is_transferred(
+    switch: RunningSwitch, recorded: Line, caller_number: str
+) -> None:
+    """Whoever has it then is on the right, nothing is announced again, and the API controls it as before."""
+    await set_recording(switch, recorded)
+    async with (
+        registered(switch, 1) as second,
+        connected(switch, recorded, caller_number) as (outside, inside),
+    ):
+        assert (await (await second.incoming(10)).ended(5)).by == "switch"
+        call_id = await call_id_of(switch, caller_number)
+        await through_the_announcement(outside, inside)
+        await talk(outside, inside, 1.0)
+        await transfer(inside, switch.uri(switch.ready["devices"][1]["username"]))
+        colleague = await second.incoming(10)
+        await colleague.answer()
+        hearing = asyncio.create_task(colleague.hear(tone_of(OUTSIDE_HZ), 10))
+        while not hearing.done():
+            await outside.speak(tone(OUTSIDE_HZ, 0.2))
+        await asyncio.gather(outside.speak(tone(OUTSIDE_HZ, 1.0)), colleague.speak(tone(COLLEAGUE_HZ, 1.0)))
+        control = f"/api/v1/calls/{call_id}/recording"
+        assert await switch.ask("POST", f"{control}:pause") == {"state": "paused"}
+        await colleague.speak(tone(PAUSED_HZ, 0.5))
+        assert await switch.ask("POST", f"{control}:resume") == {"state": "recording"}
+        await colleague.speak(tone(COLLEAGUE_HZ, 0.5))
+    shown, sound = await recording_of(switch, call_id)
+    assert (shown["complete"], len(shown["sections"])) == (True, 2)
+    for hertz in (ANNOUNCED_HZ, PAUSED_HZ):
+        assert sound.seconds_of(hertz) == (0, 0)
+    assert sound.seconds_of(INSIDE_HZ)[1] >= 0.9
+    assert sound.seconds_of(COLLEAGUE_HZ)[1] >= 1.3
+    assert sound.seconds_of(COLLEAGUE_HZ)[0] == 0
 
 
 async def test_asterisk_is_killed_in_a_recorded_call(

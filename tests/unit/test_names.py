@@ -7,7 +7,7 @@ import pytest
 
 from pbx.dialplan import names
 from pbx.routing.caller import REASONS
-from store.models import CallerKind
+from store.models import CallerKind, DidLocation
 
 pytestmark = pytest.mark.unit
 
@@ -22,8 +22,8 @@ DIALPLAN = "\n".join(
 CHANNEL_VARIABLES = {
     "BEGINNING", "CALLER", "DIALLED", "LISTED", "NAME", "NUMBER", "PRESENTATION", "RANG", "RING_FIRST",
     "RING_S", "RULE", "SLIP", "STARTED_AT",
-    "CLASS", "COLLEAGUE", "DESTINATION", "DEVICE", "DIRECTION", "KEYS", "LIMIT", "RECORDING_DIAL_OPTIONS",
-    "REST", "SAID", "SIP", "TO", "TRUNK", "TRUNKS",
+    "ADDRESS", "CLASS", "COLLEAGUE", "DID", "DESTINATION", "DEVICE", "DIRECTION", "KEYS", "LIMIT",
+    "RECORDING_DIAL_OPTIONS", "REST", "SAID", "SIP", "TO", "TRUNK", "TRUNKS",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
@@ -35,8 +35,8 @@ OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
 """Inherited by every channel that the call makes."""
 
 OWN_SUBROUTINES = {
-    "slip", "hand-in", "look-for-caller", "take-off", "as-the-trunk-wants", "called-leg", "called-leg-over",
-    "call-slip", "call-over", "device-calls", "transferred-out",
+    "slip", "hand-in", "look-for-caller", "take-off", "as-the-trunk-wants", "called", "called-leg",
+    "called-leg-over",    "call-slip", "call-over", "device-calls", "transferred-out",
 }  # fmt: skip
 ELSEWHERE = {"recording-options"}
 """In `recording.conf`, which has a test of its own."""
@@ -99,6 +99,10 @@ def test_database_keys() -> None:
     assert set(re.findall(r"DB\((\w+/\w+)/\$\{TRUNK\}\)", DIALPLAN)) == {
         f"{names.TRUNK_FAMILY}/{names.STYLE_KEYS}"
     }
+    assert set(re.findall(r"DB\((\w+/\w+)/\$\{CHANNEL\(endpoint\)\}\)", DIALPLAN)) == {
+        f"{names.TRUNK_FAMILY}/{names.DID_KEYS}"
+    }
+    assert set(re.findall(r'"\$\{DID\}" = "(\w+)"', DIALPLAN)) == set(DidLocation) - {"request_uri"}
     assert set(re.findall(r"DB\((\w+)/\$\{DB\(", DIALPLAN)) == {names.INTERNAL_FAMILY, names.CALLBACK_FAMILY}
 
 
@@ -123,6 +127,10 @@ def test_callers_without_a_number_are_told_apart_alike() -> None:
     for condition, label in re.findall(r"GotoIf\(\$\[(\S*\$\{NAME\}[^]]*)\]\?(\w+)\)", DIALPLAN):
         told |= dict.fromkeys(re.findall(r'"\$\{NAME\}" = "([^"]+)"', condition), CallerKind(label))
     assert told == REASONS
+
+
+def test_the_name_of_trunks_is_nobodys() -> None:
+    assert f'"${{CALLERID(name)}}" = "{names.NAME_OF_TRUNKS}"' in DIALPLAN
 
 
 def test_where_a_call_goes_out_is_taken_apart_as_it_was_put_together() -> None:
@@ -157,7 +165,8 @@ NEEDED = {
     "Hangup": None, "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
     "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
-    "CUT": "func_cut", "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",
+    "CUT": "func_cut", "PJSIP_HEADER": "res_pjsip_header_funcs",
+    "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",
     "HangupCauseClear": "func_hangupcause", "SHIFT": "func_strings", "STRFTIME": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip

@@ -38,6 +38,37 @@ def upgrade() -> None:
     op.create_index(
         "uq_device_calling_short_number", "device_calling", ["account_id", "short_number"], unique=True
     )
+    op.create_table(
+        "trunks",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("uri", sa.String(length=200), nullable=False),
+        sa.Column("accept", sa.JSON(), nullable=False),
+        sa.Column("registers", sa.Boolean(), nullable=False),
+        sa.Column("username", sa.String(length=100), nullable=True),
+        sa.Column("sealed_password", sa.String(length=500), nullable=True),
+        sa.Column("from_domain", sa.String(length=200), nullable=True),
+        sa.Column(
+            "did_location",
+            sa.Enum(
+                "request_uri", "to", "p_called_party_id", name="didlocation", native_enum=False, length=20
+            ),
+            nullable=False,
+        ),
+        sa.Column(
+            "number_style",
+            sa.Enum("national", "e164", name="numberstyle", native_enum=False, length=20),
+            nullable=False,
+        ),
+        sa.Column("codecs", sa.JSON(), nullable=False),
+        sa.Column("t38", sa.Boolean(), nullable=False),
+        sa.Column("emergency", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trunks")),
+        sa.UniqueConstraint("name", name=op.f("uq_trunks_name")),
+    )
     op.add_column("calls", sa.Column("destination_class", sa.String(length=20), nullable=True))
     op.add_column("phone_numbers", sa.Column("line", sa.Integer(), nullable=True))
     # In the order in which they were registered, from 1.
@@ -53,5 +84,6 @@ def downgrade() -> None:
         numbers.drop_column("line")
     with op.batch_alter_table("calls") as calls:
         calls.drop_column("destination_class")
+    op.drop_table("trunks")
     op.drop_table("device_calling")
     op.drop_table("outbound_settings")
