@@ -120,6 +120,7 @@ def switch(running: RunningSwitch) -> Iterator[RunningSwitch]:
         20,
         f"the spool is empty: {list(running.spool.glob('*'))}",
     )
+    until(lambda: not list(running.call_spool.glob("*.*")), 20, "the spool of calls is empty")
     for part in ("asterisk", "controller"):
         most = _first_count.get(running.pid(part), 10_000) + SPARE_FILES
         until(lambda part=part, most=most: running.open_files(part) <= most, 20, f"{part} leaks no file")  # type: ignore[misc]
