@@ -12,6 +12,7 @@ import uvloop
 from aiohttp import web
 
 from portal_api import docs_page, health, middleware
+from portal_api.following import end_streams, tailing
 from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
@@ -19,25 +20,33 @@ from portal_api.resources import (
     calls,
     deliveries,
     devices,
+    events,
+    fax_settings,
+    fax_submissions,
+    faxes,
     messages,
     notification_rules,
     numbers,
+    phonebook,
+    phonebook_imports,
     prompts,
+    recordings,
     ringing,
     rules,
     schedules,
+    softphone,
     tokens,
     transcripts,
     trunks,
     whitelists,
 )
-from portal_api.routing import PARTS, Parts, Route, bound
+from portal_api.routing import PARTS, READERS, Parts, Route, bound, readers_of
 from portal_api.sweeping import sweeping
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
+from store.housekeeping import keep_house
 from store.media import Media
-from store.retention import keep_house
 
 LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
@@ -57,7 +66,15 @@ RESOURCES = [
     notification_rules.resource,
     deliveries.resource,
     transcripts.resource,
+    fax_settings.resource,
+    fax_submissions.resource,
+    faxes.resource,
+    recordings.resource,
     calls.resource,
+    phonebook.resource,
+    phonebook_imports.resource,
+    softphone.resource,
+    events.resource,
     accounts.resource,
     tokens.resource,
     trunks.resource,
@@ -74,6 +91,9 @@ def build_app(parts: Parts) -> web.Application:
     )
     app[PARTS] = parts
     app.on_cleanup.append(lambda _app: parts.studio.close())
+    app.cleanup_ctx.append(tailing)
+    app.on_shutdown.append(end_streams)
+    app[READERS] = readers_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, bound(route))

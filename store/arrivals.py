@@ -17,8 +17,11 @@ from store.models import (
     BlockedCaller,
     CallerKind,
     EntryKind,
+    FaxSetting,
+    FaxUse,
     NumberUse,
     OutboundSetting,
+    PhonebookContract,
     PhoneNumber,
     Prompt,
     RingPlan,
@@ -105,6 +108,7 @@ class Arrival:
     rule: Rule | None
     because: str = "manual"
     listed: Listed | None = None
+    fax: FaxUse = FaxUse.NONE
     display_name: str = ""
     ringing: Ringing = Ringing()
     unanswered_rule: Rule | None = None
@@ -115,10 +119,18 @@ class Arrival:
     """What the account's phonebook calls the caller."""
 
 
+def fax_use(use: NumberUse, enabled: bool | None, fax_only: bool | None) -> FaxUse:
+    """How calls become faxes; None where the number has no fax settings. Pure."""
+    if use is NumberUse.FAX or (enabled and fax_only):
+        return FaxUse.ONLY
+    return FaxUse.SHARED if enabled else FaxUse.NONE
+
+
 _number, _setting, _rule = PhoneNumber.__table__, RusurepoSetting.__table__, RusurepoRule.__table__
 _start, _end = Prompt.__table__.alias("start"), Prompt.__table__.alias("end")
 _schedule, _entry = Schedule.__table__, WhitelistEntry.__table__
 _plan, _calling, _blocked = RingPlan.__table__, OutboundSetting.__table__, BlockedCaller.__table__
+_fax, _contracts = FaxSetting.__table__, PhonebookContract.__table__
 _RULE = (
     _rule.c.id,
     _rule.c.name,
@@ -142,15 +154,24 @@ _PEOPLE = (
     _plan.c.devices,
     _plan.c.unanswered_rule_id,
     _calling.c.callback_until,
-    # Most accounts block nobody, and their calls need not ask.
+    _fax.c.enabled.label("fax_enabled"),
+    _fax.c.fax_only,
+    # Most accounts block nobody and many have no phonebook: their calls need not ask.
     exists().where(_blocked.c.account_id == _number.c.account_id).label("blocks"),
+    exists().where(_contracts.c.account_id == _number.c.account_id).label("has_phonebook"),
 )
 _CHOICE = (_setting.c.enabled, *_HOURS, *_RULE)
 _ALL: Select[Any] = select(
-    _number.c.id, _number.c.account_id, _number.c.e164, _number.c.use, *_PEOPLE, *_CHOICE
+    _number.c.id,
+    _number.c.account_id,
+    _number.c.e164,
+    _number.c.use,
+    *_PEOPLE,
+    *_CHOICE,
 ).select_from(
-    # What is not sold with the number takes no message, whatever was set before.
+    # What is not sold with the number is not done, whatever was set before.
     _number.outerjoin(_setting, and_(_setting.c.number_id == _number.c.id, _number.c.sells_rusurepo))
+    .outerjoin(_fax, and_(_fax.c.number_id == _number.c.id, _number.c.sells_fax))
     .outerjoin(_plan, _plan.c.number_id == _number.c.id)
     .outerjoin(_calling, _calling.c.account_id == _number.c.account_id)
     .outerjoin(
@@ -183,7 +204,7 @@ _BLOCKED = union_all(
     _BLOCKS.where(_OF_NUMBER, _blocked.c.kind == bindparam("kind"), _blocked.c.value == _caller),
     _BLOCKS.where(_OF_NUMBER, _blocked.c.kind == EntryKind.PREFIX, _caller.startswith(_blocked.c.value)),
 )
-_BLOCKS_ANY = 4 + len(_PEOPLE) - 1
+_BLOCKS_ANY, _HAS_PHONEBOOK = 4 + len(_PEOPLE) - 2, 4 + len(_PEOPLE) - 1
 _PLAN_RULE = 4 + _PEOPLE.index(_plan.c.unanswered_rule_id)
 
 
@@ -222,14 +243,15 @@ def look_up(
         arrival,
         listed=_listed(connection, rule.whitelist_id, caller) if rule and rule.whitelist_id else None,
         blocked=_blocked_by(connection, account_id, number_id, caller) if row[_BLOCKS_ANY] else None,
-        caller_name=name_of(connection, account_id, caller.number) if caller.number else None,
+        caller_name=name_of(connection, account_id, caller.number)
+        if caller.number and row[_HAS_PHONEBOOK]
+        else None,
     )
 
 
 def _arrival(row: Sequence[Any], rule: Rule | None, because: str, at: datetime) -> Arrival:
-    number_id, account_id, number, use, display_name, channels, in_turn, ring_s, devices, _, callback = row[
-        :11
-    ]
+    number_id, account_id, number, use, *people = row[: 4 + len(_PEOPLE)]
+    display_name, channels, in_turn, ring_s, devices, _, callback, fax_enabled, fax_only, *_ = people
     ringing = Ringing()
     if in_turn is not None:
         ringing = Ringing(in_turn, tuple((one["device_id"], one["ring_s"]) for one in devices), ring_s)
@@ -240,6 +262,7 @@ def _arrival(row: Sequence[Any], rule: Rule | None, because: str, at: datetime) 
         use,
         rule,
         because,
+        fax=fax_use(use, fax_enabled, fax_only),
         display_name=display_name,
         ringing=ringing,
         callback_awaited=callback is not None and at < callback,

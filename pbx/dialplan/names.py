@@ -1,9 +1,13 @@
 """Every name that Python and `asterisk-conf/extensions.conf` share; a test holds them against each other."""
 
+from store import fax_line
+
 APPLICATION = "denwaban"
 """Our Stasis application."""
 
 CONTEXT_TRUNK = "from-trunk"
+CONTEXT_CALLED = "called"
+"""A call from a trunk, by the number that was called."""
 CONTEXT_DEVICE = "from-device"
 CONTEXT_AWAY = "control-plane-away"
 """Does the whole job without the control plane."""
@@ -22,6 +26,14 @@ CONTEXT_REFUSED = "refused"
 """Says why a call is not made."""
 CONTEXT_LAMP = "lamp"
 """Sets the counts of a mailbox; also the context that mailboxes are in."""
+
+CONTEXT_FAX_HEARD = "fax-heard"
+"""Included wherever a call may become a fax; Asterisk's detector wants `fax` in the context it is in."""
+
+CONTEXT_FAX_RECEIVE = fax_line.CONTEXT_RECEIVE
+CONTEXT_FAX_SEND = fax_line.CONTEXT_SEND
+CONTEXT_FAX_DIAL = fax_line.CONTEXT_DIAL
+CONTEXT_FAX_DONE = fax_line.CONTEXT_DONE
 
 LAMP_MAILBOX = "LAMP_MAILBOX"
 LAMP_NEW = "LAMP_NEW"
@@ -44,6 +56,8 @@ KEY_RING_FIRST = "ring_first"
 """How long the devices ring before a message is taken, in seconds; none: not at all."""
 KEY_RING_LISTED = "ring_listed"
 """What `ring_first` is for callers of the whitelist; none: they ring, and an announcement follows."""
+KEY_FAX = "fax"
+"""`only`: every call is a fax (FAX専用モード); `shared`: one in which fax is heard; none: never."""
 NUMBER_KEYS = (
     KEY_USE,
     KEY_RUSUREPO,
@@ -55,11 +69,32 @@ NUMBER_KEYS = (
     KEY_ACCOUNT,
     KEY_RING_FIRST,
     KEY_RING_LISTED,
+    KEY_FAX,
 )
 
 WHITELIST_FAMILY = "allow"
 """Family of whom the number's active whitelist names, `allow/<E.164>/<caller>`: the caller's number, the
 beginning of numbers and a `*`, or why there is no number."""
+
+RECORD_FAMILY = "record"
+"""Family of what the dialplan must know of a number's recording, `record/<E.164>/<key>`."""
+KEY_OPTION = "option"
+KEY_INBOUND = "inbound"
+KEY_OUTBOUND = "outbound"
+KEY_PROMPT = "prompt"
+"""Id of what is announced; none: nothing is."""
+KEY_ANNOUNCEMENT = "announcement"
+"""Its sound, without suffix."""
+RECORD_KEYS = (KEY_OPTION, KEY_INBOUND, KEY_OUTBOUND, KEY_PROMPT, KEY_ANNOUNCEMENT)
+
+RECORDING_FEATURES = ("recording-start", "recording-pause", "recording-resume", "recording-stop")
+"""What our party's keys do (`features.conf`)."""
+RECORDING_ASKED = "RECORDING_ASKED"
+"""What the control plane asks for, before it presses `RECORDING_KEY` on the outside party's channel."""
+RECORDING_STATE = "RECORDING_STATE"
+RECORDING_CONNECTED = "RECORDING_CONNECTED"
+"""Shared variable of the outside party's channel: it has been connected."""
+RECORDING_KEY = "D"
 
 CALLER_FAMILY = "caller"
 """Family of devices as they call, `caller/<user name>/<key>`."""
@@ -112,6 +147,8 @@ GLOBAL_RING_LIMIT = "RING_LIMIT_S"
 GLOBAL_MESSAGE = "MESSAGE_S"
 GLOBAL_SILENCE = "SILENCE_S"
 GLOBAL_RECORDING_FOLDER = "RECORDING_FOLDER"
+GLOBAL_CALL_FOLDER = "CALL_FOLDER"
+GLOBAL_RECORDING_FEATURES = "RECORDING_FEATURES"
 GLOBAL_TONE = "TONE"
 GLOBAL_NO_ANSWER = "NO_ANSWER"
 GLOBAL_SOUNDS = "SOUNDS"
@@ -119,6 +156,11 @@ GLOBAL_DIAL_LIMIT = "DIAL_LIMIT_S"
 GLOBAL_CALLBACK = "CALLBACK_S"
 GLOBAL_HEARTBEAT = "HEARTBEAT"
 GLOBAL_AGI_URL = "AGI_URL"
+GLOBAL_FAX_FOLDER = "FAX_FOLDER"
+GLOBAL_FAX_LIMIT = fax_line.VAR_LIMIT_S
+"""For a call that brings no limit of its own, as every received one."""
+GLOBAL_FAX_RING = fax_line.VAR_RING_S
+GLOBAL_TRUNK_T38 = "TRUNK_T38"
 GLOBALS = (
     GLOBAL_CALL_LIMIT,
     GLOBAL_MESSAGE_LIMIT,
@@ -126,6 +168,8 @@ GLOBALS = (
     GLOBAL_MESSAGE,
     GLOBAL_SILENCE,
     GLOBAL_RECORDING_FOLDER,
+    GLOBAL_CALL_FOLDER,
+    GLOBAL_RECORDING_FEATURES,
     GLOBAL_TONE,
     GLOBAL_NO_ANSWER,
     GLOBAL_SOUNDS,
@@ -133,6 +177,10 @@ GLOBALS = (
     GLOBAL_CALLBACK,
     GLOBAL_HEARTBEAT,
     GLOBAL_AGI_URL,
+    GLOBAL_FAX_FOLDER,
+    GLOBAL_FAX_LIMIT,
+    GLOBAL_FAX_RING,
+    GLOBAL_TRUNK_T38,
 )
 
 SLIP_KEYS = (
@@ -146,6 +194,7 @@ SLIP_KEYS = (
     "record",
     "dial",
     "rule",
+    "fax",
     "ended_at",
     "source",
     "direction",

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from pbx.asterisk.call import CAUSE_BUSY, CAUSE_REJECTED, CAUSE_UNFIT, CAUSE_UNKNOWN_NUMBER, Call
-from pbx.dialplan.names import CONTEXT_RING, ring_extension
+from pbx.dialplan.names import CONTEXT_FAX_RECEIVE, CONTEXT_RING, ring_extension
 from pbx.flows.rusurepo import Greeting, KeepMessage, rusurepo
 from pbx.routing.inbound import Action, decide, shown_name
 from store.arrivals import Arrival, Rule
@@ -37,7 +37,6 @@ class Outcome(StrEnum):
     NO_MESSAGE = "no_message"
     UNKNOWN_NUMBER = "unknown_number"
     NO_ANSWER = "no_answer"
-    NOT_IN_SERVICE = "not_in_service"
     BLOCKED = "blocked"
     HANDED_OVER = "handed_over"
     HUNG_UP = "hung_up"
@@ -65,6 +64,9 @@ async def inbound(
         case Action.TAKE_MESSAGE, Rule() as rule:
             kept = await rusurepo(call, greet(rule), keep)
             return Outcome.MESSAGE if kept else Outcome.NO_MESSAGE
+        case Action.RECEIVE_FAX, _:
+            await call.hand_to_dialplan(CONTEXT_FAX_RECEIVE)
+            return Outcome.HANDED_OVER
         case ((Action.RING | Action.RING_THEN_MESSAGE), _):
             if arrival is not None and (name := shown_name(arrival)):
                 await surroundings.show(call.id, name)
@@ -85,9 +87,6 @@ async def inbound(
         case Action.REFUSE_UNANSWERED, _:
             await call.hang_up(CAUSE_UNFIT)
             return Outcome.NO_ANSWER
-        case Action.REFUSE_UNFIT, _:
-            await call.hang_up(CAUSE_UNFIT)
-            return Outcome.NOT_IN_SERVICE
         case _:
             await call.hang_up(CAUSE_UNKNOWN_NUMBER)
             return Outcome.UNKNOWN_NUMBER

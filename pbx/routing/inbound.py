@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pbx.routing.limits import RING_LIMIT_S, WHITELISTED_RING_S
 from store.arrivals import Arrival, Blocked, Listed, Rule
-from store.models import NumberUse, Treatment, WhenUnanswered
+from store.models import FaxUse, Treatment, WhenUnanswered
 
 
 class Action(StrEnum):
@@ -13,6 +13,7 @@ class Action(StrEnum):
     RING = "ring"
     """Nobody answers: an announcement says so."""
 
+    RECEIVE_FAX = "receive_fax"
     RING_THEN_MESSAGE = "ring_then_message"
     REJECT_BUSY = "reject_busy"
     REJECT = "reject"
@@ -20,7 +21,6 @@ class Action(StrEnum):
     """A blocked caller hears that the call is not taken."""
 
     REFUSE_UNANSWERED = "refuse_unanswered"
-    REFUSE_UNFIT = "refuse_unfit"
     REFUSE_UNKNOWN = "refuse_unknown"
 
 
@@ -39,8 +39,8 @@ def decide(arrival: Arrival | None, rang: bool = False) -> Decision:
     """What to do with a call that comes in; or, when it `rang`, after nobody answered it."""
     if arrival is None:
         return Decision(Action.REFUSE_UNKNOWN, "no such number")
-    if arrival.use is not NumberUse.VOICE:
-        return Decision(Action.REFUSE_UNFIT, "the number is for fax")
+    if arrival.fax is FaxUse.ONLY:
+        return Decision(Action.RECEIVE_FAX, "the number takes faxes only")
     if arrival.callback_awaited and not rang:
         return Decision(Action.RING, "an emergency service may call back", arrival.ringing.ring_s)
     if arrival.blocked is not None and not rang:

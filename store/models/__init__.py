@@ -3,6 +3,21 @@
 from store.models.accounts import Account, Role, Token
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
+from store.models.events import Event, IdempotencyKey
+from store.models.faxes import (
+    Fax,
+    FaxAccess,
+    FaxAttempt,
+    FaxDirection,
+    FaxPeer,
+    FaxResultClass,
+    FaxSetting,
+    FaxState,
+    FaxSubmission,
+    FaxTransport,
+    FaxUse,
+    SubmissionState,
+)
 from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, MessageStatus, VoiceMessage
 from store.models.notifications import (
@@ -23,6 +38,17 @@ from store.models.outbound import (
     OutboundSetting,
 )
 from store.models.parts import Chore, PartReport, Revision
+from store.models.phonebook import (
+    DevicePhonebook,
+    ImportState,
+    PhonebookContract,
+    PhonebookEntry,
+    PhonebookImport,
+    PhonebookLink,
+    PhonebookNumber,
+    StandbyType,
+)
+from store.models.recordings import Recording, RecordingSetting, RecordingTranscript
 from store.models.ringing import BlockedCaller, RingPlan, Treatment
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
@@ -47,9 +73,24 @@ __all__ = [
     "DestinationClass",
     "Device",
     "DeviceCalling",
+    "DevicePhonebook",
     "DidLocation",
     "EndedBy",
     "EntryKind",
+    "Event",
+    "Fax",
+    "FaxAccess",
+    "FaxAttempt",
+    "FaxDirection",
+    "FaxPeer",
+    "FaxResultClass",
+    "FaxSetting",
+    "FaxState",
+    "FaxSubmission",
+    "FaxTransport",
+    "FaxUse",
+    "IdempotencyKey",
+    "ImportState",
     "Job",
     "JobState",
     "JournalEntry",
@@ -63,14 +104,24 @@ __all__ = [
     "OutboundSetting",
     "PartReport",
     "PhoneNumber",
+    "PhonebookContract",
+    "PhonebookEntry",
+    "PhonebookImport",
+    "PhonebookLink",
+    "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
+    "Recording",
+    "RecordingSetting",
+    "RecordingTranscript",
     "Revision",
     "RingPlan",
     "Role",
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "StandbyType",
+    "SubmissionState",
     "Token",
     "Transcript",
     "TranscriptState",

@@ -7,12 +7,13 @@ import pytest
 
 from pbx.dialplan import names
 from pbx.routing.caller import REASONS
+from store import fax_line
 from store.models import CallerKind, DidLocation
 
 pytestmark = pytest.mark.unit
 
 CONF = Path(__file__).parents[2] / "asterisk-conf"
-FILES = ("extensions.conf", "calling.conf")
+FILES = ("extensions.conf", "calling.conf", "fax.conf")
 DIALPLAN = "\n".join(
     line
     for file in FILES
@@ -25,21 +26,27 @@ CHANNEL_VARIABLES = {
     "PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN", "PRESENTATION", "RANG", "RECORDING_DIAL_OPTIONS",
     "REST", "RING_FIRST", "RING_S", "RULE", "SAID", "SHOWN", "SIP", "SLIP", "STARTED_AT", "TO", "TRUNK",
     "TRUNKS", "TURN", "TURNS", "TURN_S", "UNTIL",
+    "FAX_DIALS", "FAX_HOW", "FAX_SLIP", "LEG", "TECH",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
 OF_ASTERISK = {
     "ANSWEREDTIME", "ANSWEREDTIME_MS", "ARG", "BLINDTRANSFER", "GOSUB_RETVAL", "HANGUPCAUSE",
     "EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS",
+    "FAXSTATUS", "FAXERROR", "FAXSTATUSSTRING", "FAXPAGES", "FAXBITRATE", "FAXRESOLUTION", "REMOTESTATIONID",
+    "FAXMODE",
 }  # fmt: skip
 OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
 """Inherited by every channel that the call makes."""
 
 OWN_SUBROUTINES = {
     "as-the-trunk-wants", "call-over", "call-slip", "called", "called-leg", "called-leg-over",
-    "device-calls", "hand-in", "look-for-caller", "recording-options", "slip", "take-off",
+    "device-calls", "hand-in", "look-for-caller", "listen-for-fax", "slip", "take-off",
     "transferred-out", "was-answered",
 }  # fmt: skip
+ELSEWHERE = {"recording-options"}
+"""In `recording.conf`, which has a test of its own."""
+
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
 
 
@@ -56,21 +63,25 @@ def test_every_jump_lands() -> None:
     targets += re.findall(r"\?([a-z-]+),s,1", DIALPLAN)
     targets += re.findall(r"Goto\(([a-z-]+),[$0-9]", DIALPLAN)
     targets += re.findall(r"\?([a-z-]+),[$0-9]", DIALPLAN)
-    assert set(targets) - {"s"} <= contexts()
+    assert set(targets) - {"s"} <= contexts() | ELSEWHERE
     labels = set(re.findall(r"n\(([a-z-]+)\)", DIALPLAN))
     assert set(re.findall(r"\?([a-z-]+)\)", DIALPLAN)) <= labels
 
 
 def test_variables() -> None:
-    used = set(re.findall(r"\$\{([A-Z_]+)[12]?(?:[:}]|$)", DIALPLAN))
+    used = set(re.findall(r"\$\{([A-Z0-9_]+?)[12]?(?:[:}]|$)", DIALPLAN))
     used |= set(re.findall(r"CUT\(([A-Z]+),(?:\\|:)", DIALPLAN))
     used -= OF_THE_WHOLE_CALL
+    used |= {names.GLOBAL_CALL_FOLDER, names.GLOBAL_RECORDING_FEATURES}
     # Parking reads these by itself.
     used |= {"PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN"}
-    assert used == set(names.GLOBALS) | set(names.LAMP_VARIABLES) | CHANNEL_VARIABLES | OF_ASTERISK
+    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
+    assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
+    # `FAX_ID` is given by who sends; who receives takes the call's.
+    set_here = set(re.findall(r"Set\(([A-Z][A-Z0-9_]+)=", DIALPLAN))
     # Where all channels are taken, Asterisk's own variable says as much as if the devices were busy.
-    assert set(re.findall(r"Set\(([A-Z][A-Z_]+)=", DIALPLAN)) - {"DIALSTATUS"} == CHANNEL_VARIABLES
-    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL
+    assert set_here - {"DIALSTATUS"} == CHANNEL_VARIABLES | {fax_line.VAR_ID}
+    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL | {"FAX_SLIP"}
 
 
 def test_channels_tell_which_call_they_belong_to() -> None:
@@ -111,6 +122,27 @@ def test_slip_keys() -> None:
     written = set(re.findall(r"Set\(FILE\(\$\{(?:SLIP|ARG1)\},,,al,u\)=(\w+)=", DIALPLAN))
     # `source` is the control plane's own: a slip without it is the dialplan's.
     assert written == set(names.SLIP_KEYS) - {"source"}
+
+
+def test_fax_slip_keys() -> None:
+    written = re.findall(r"Set\(FILE\(\$\{FAX_SLIP\},,,al,u\)=(\w+)=", DIALPLAN)
+    assert set(written) == set(fax_line.SLIP_KEYS)
+    # Whoever reads a slip takes it for finished then.
+    of_each_end = re.findall(r"FAX_SLIP\},,,al,u\)=(\w+)=.*\n.*(?:GotoIf|\(done\))", DIALPLAN)
+    assert of_each_end.count("ended_at") == 2
+
+
+def test_a_call_can_become_a_fax_wherever_it_waits() -> None:
+    """Asterisk looks for `fax` in the context that the channel is in, and throws away what it heard else."""
+    stanzas = dict(re.findall(r"^\[([^\]]+)\]\n(.*?)(?=^\[|\Z)", DIALPLAN, re.M | re.S))
+    including = {name for name, text in stanzas.items() if f"include => {names.CONTEXT_FAX_HEARD}" in text}
+    assert including == {
+        names.CONTEXT_CALLED,
+        names.CONTEXT_AWAY,
+        names.CONTEXT_RING,
+        names.CONTEXT_UNANSWERED,
+        names.CONTEXT_TAKE_MESSAGE,
+    }
 
 
 def test_a_ringing_extension_is_one_of_the_dialplans() -> None:
@@ -171,7 +203,9 @@ NEEDED = {
     "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
     "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
     "Stasis": "app_stasis", "DB": "func_db", "DB_DELETE": "func_db",
-    "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
+    "FILE": "func_env",
+    "ReceiveFAX": "res_fax", "SendFAX": "res_fax", "FAXOPT": "res_fax", "TONE_DETECT": "res_tonedetect",
+    "NoOp": None, "STAT": "func_env", "FILTER": "func_strings",
     "CUT": "func_cut", "GROUP": "func_groupcount", "GROUP_COUNT": "func_groupcount",
     "PJSIP_HEADER": "res_pjsip_header_funcs",
     "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",

@@ -30,8 +30,9 @@ def told(
     account: str = "ours",
     ringing: Ringing = EVERYBODY,
     channels: int | None = None,
+    fax: FaxUse = FaxUse.NONE,
 ) -> dict[str, str]:
-    arrival = Arrival("n", account, "+81312345678", use, rule, ringing=ringing, channels=channels)
+    arrival = Arrival("n", account, "+81312345678", use, rule, fax=fax, ringing=ringing, channels=channels)
     return number_settings(arrival, DEVICES, sound)
 
 
@@ -90,5 +91,5 @@ def test_no_other_accounts_device_rings() -> None:
 
 
 def test_nothing_is_told_that_the_dialplan_does_not_read() -> None:
-    patient = told(rule=replace(RULE, ring_first_s=5), channels=3)
+    patient = told(rule=replace(RULE, ring_first_s=5), channels=3, fax=FaxUse.SHARED)
     assert {key.partition("/")[2] for key in patient} == set(names.NUMBER_KEYS)
