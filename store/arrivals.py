@@ -21,7 +21,6 @@ from store.models import (
     FaxUse,
     NumberUse,
     OutboundSetting,
-    PhonebookContract,
     PhoneNumber,
     Prompt,
     RingPlan,
@@ -33,7 +32,6 @@ from store.models import (
     WhitelistEntry,
     now,
 )
-from store.phonebook_names import name_of
 
 LOOK_AHEAD_DAYS = 2
 USUAL_RING_S = 60
@@ -115,8 +113,6 @@ class Arrival:
     blocked: Blocked | None = None
     callback_awaited: bool = False
     channels: int | None = None
-    caller_name: str | None = None
-    """What the account's phonebook calls the caller."""
 
 
 def fax_use(use: NumberUse, enabled: bool | None, fax_only: bool | None) -> FaxUse:
@@ -130,7 +126,7 @@ _number, _setting, _rule = PhoneNumber.__table__, RusurepoSetting.__table__, Rus
 _start, _end = Prompt.__table__.alias("start"), Prompt.__table__.alias("end")
 _schedule, _entry = Schedule.__table__, WhitelistEntry.__table__
 _plan, _calling, _blocked = RingPlan.__table__, OutboundSetting.__table__, BlockedCaller.__table__
-_fax, _contracts = FaxSetting.__table__, PhonebookContract.__table__
+_fax = FaxSetting.__table__
 _RULE = (
     _rule.c.id,
     _rule.c.name,
@@ -156,9 +152,8 @@ _PEOPLE = (
     _calling.c.callback_until,
     _fax.c.enabled.label("fax_enabled"),
     _fax.c.fax_only,
-    # Most accounts block nobody and many have no phonebook: their calls need not ask.
+    # Most accounts block nobody, and their calls need not ask.
     exists().where(_blocked.c.account_id == _number.c.account_id).label("blocks"),
-    exists().where(_contracts.c.account_id == _number.c.account_id).label("has_phonebook"),
 )
 _CHOICE = (_setting.c.enabled, *_HOURS, *_RULE)
 _ALL: Select[Any] = select(
@@ -204,7 +199,7 @@ _BLOCKED = union_all(
     _BLOCKS.where(_OF_NUMBER, _blocked.c.kind == bindparam("kind"), _blocked.c.value == _caller),
     _BLOCKS.where(_OF_NUMBER, _blocked.c.kind == EntryKind.PREFIX, _caller.startswith(_blocked.c.value)),
 )
-_BLOCKS_ANY, _HAS_PHONEBOOK = 4 + len(_PEOPLE) - 2, 4 + len(_PEOPLE) - 1
+_BLOCKS_ANY = 4 + len(_PEOPLE) - 1
 _PLAN_RULE = 4 + _PEOPLE.index(_plan.c.unanswered_rule_id)
 
 
@@ -243,9 +238,6 @@ def look_up(
         arrival,
         listed=_listed(connection, rule.whitelist_id, caller) if rule and rule.whitelist_id else None,
         blocked=_blocked_by(connection, account_id, number_id, caller) if row[_BLOCKS_ANY] else None,
-        caller_name=name_of(connection, account_id, caller.number)
-        if caller.number and row[_HAS_PHONEBOOK]
-        else None,
     )
 
 

@@ -47,8 +47,8 @@ async def set_fax_setting(
 ) -> tuple[PhoneNumber, FaxSetting]:
     """Set what is given; None leaves it as it is. The rule is set where `keep_rule` is not.
 
-    Raises NotFound, Conflict `option_not_sold`, Unusable `not_found` for a rule of nobody's, Unusable `fax_option_required` for
-    FAX専用モード without the option.
+    Raises NotFound, Conflict `option_not_sold`, Unusable `not_found` for a rule of nobody's, Unusable
+    `fax_option_required` for FAX専用モード without the option.
     """
     await revisions.bump(session)
     number, setting = await get_fax_setting(session, account_id, number_id)

@@ -8,15 +8,15 @@ from pathlib import Path
 from pbx.asterisk.call import CAUSE_BUSY, CAUSE_REJECTED, CAUSE_UNFIT, CAUSE_UNKNOWN_NUMBER, Call
 from pbx.dialplan.names import CONTEXT_FAX_RECEIVE, CONTEXT_RING, ring_extension
 from pbx.flows.rusurepo import Greeting, KeepMessage, rusurepo
-from pbx.routing.inbound import Action, decide, shown_name
+from pbx.routing.inbound import Action, decide
 from store.arrivals import Arrival, Rule
 
 LookUp = Callable[[str], Awaitable[Arrival | None]]
 REJECTED = "rejected"
 """What a blocked caller hears."""
 
-Show = Callable[[str, str], Awaitable[None]]
-"""Have the telephones that will ring for a call (its id) show a name, best effort."""
+Show = Callable[[Call, Arrival], Awaitable[None]]
+"""Have the telephones that will ring show who calls and which number was called, best effort."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ async def inbound(
             await call.hand_to_dialplan(CONTEXT_FAX_RECEIVE)
             return Outcome.HANDED_OVER
         case ((Action.RING | Action.RING_THEN_MESSAGE), _):
-            if arrival is not None and (name := shown_name(arrival)):
-                await surroundings.show(call.id, name)
+            if arrival is not None:
+                await surroundings.show(call, arrival)
             await call.hand_to_dialplan(
                 CONTEXT_RING, ring_extension(decision.ring_s, rule.id if rule else "")
             )

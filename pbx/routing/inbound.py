@@ -91,7 +91,7 @@ def _described(entry: Listed) -> str:
     return " ".join(part for part in (entry.kind.value, entry.value, entry.name) if part)
 
 
-def shown_name(arrival: Arrival) -> str:
+def shown_name(caller_name: str | None, number_name: str) -> str:
     """What the called telephones show: who calls, by the phonebook, and which number was called."""
-    called = f"[{arrival.display_name}]" if arrival.display_name else ""
-    return " ".join(filter(None, (arrival.caller_name, called)))
+    called = f"[{number_name}]" if number_name else ""
+    return " ".join(filter(None, (caller_name, called)))

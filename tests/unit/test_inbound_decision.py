@@ -103,7 +103,7 @@ def test_people_ring_by_the_numbers_plan() -> None:
     ],
 )
 def test_what_telephones_show(name: str | None, display_name: str, shown: str) -> None:
-    assert shown_name(replace(voice(None), caller_name=name, display_name=display_name)) == shown
+    assert shown_name(name, display_name) == shown
 
 
 def test_the_reason_names_the_rule_and_why_it_applies() -> None:

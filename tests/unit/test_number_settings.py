@@ -6,7 +6,7 @@ import pytest
 from pbx.dialplan import names
 from pbx.provisioning import number_settings, whitelisted
 from store.arrivals import Arrival, Ringing, Rule
-from store.models import EntryKind, NumberUse, WhenUnanswered
+from store.models import EntryKind, FaxUse, NumberUse, WhenUnanswered
 from store.provisioning import WantedDevice
 
 pytestmark = pytest.mark.unit
