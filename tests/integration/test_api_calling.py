@@ -45,8 +45,8 @@ async def test_a_number_has_a_name_a_line_and_what_is_sold(
         assert (await admin("PATCH", path, json=mine)).status == 403
     assert (await other_admin("PATCH", path, json={"display_name": "x"})).status == 404
     assert (await admin("PATCH", path, json={"line": 100})).fields == ["line"]
-    mine = {"options": {"recording": False, "rusurepo": False, "fax": True}, "channels": 2}
-    sold = await operator("PATCH", f"{path}?account_id={ours.account_id}", json=mine)
+    both = {"options": {"recording": False, "rusurepo": False, "fax": True}, "channels": 2}
+    sold = await operator("PATCH", f"{path}?account_id={ours.account_id}", json=both)
     assert (sold.body["channels"], sold.body["display_name"]) == (2, "受付")
 
 
@@ -127,7 +127,7 @@ async def test_the_block_list(
     async def treatment(caller: Caller) -> Treatment | None:
         found = await database.transaction(lambda connection: look_up(connection, ours.e164, caller))
         assert found is not None
-        return found.blocked and found.blocked.treatment
+        return found.blocked.treatment if found.blocked else None
 
     tanaka = Caller("+819012345678", CallerKind.NUMBER)
     assert await treatment(tanaka) is None

@@ -126,8 +126,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_blocked_callers_account_id"), "blocked_callers", ["account_id"])
     for option in ("sells_recording", "sells_rusurepo", "sells_fax"):
-        sold = sa.Column(option, sa.Boolean(), nullable=False, server_default=sa.true())
-        op.add_column("phone_numbers", sold)
+        op.add_column(
+            "phone_numbers", sa.Column(option, sa.Boolean(), nullable=False, server_default=sa.true())
+        )
     op.add_column("phone_numbers", sa.Column("channels", sa.Integer(), nullable=True))
     op.add_column("phone_numbers", sa.Column("line", sa.Integer(), nullable=True))
     # In the order in which they were registered, from 1.
