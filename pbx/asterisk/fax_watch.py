@@ -21,7 +21,10 @@ from store.fax_line import PAGES, SLIP
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 5.0
+LOOK_S = 1.0
+"""A page of little ink takes hardly longer, and between pages there is nothing to see."""
+
+SILENT_LOOK_S = 5.0
 SILENT_S = 20.0
 PACKETS = "CHANNEL(rtcp,rxcount)"
 """Packets received over RTP; empty in T.38."""
@@ -45,12 +48,14 @@ class Sessions(Protocol):
 
 
 class FaxWatch:
-    """Looks every few seconds, where there is a fax at all: `spool` then holds a slip."""
+    """Looks every second, where there is a fax at all: `spool` then holds a slip."""
 
     def __init__(self, ari: Channels, ami: Sessions, spool: Path) -> None:
         self._ari, self._ami, self._spool = ari, ami, spool
         self._since: dict[str, float] = {}
         """Channel -> when its fax was first seen."""
+        self._looked = float("-inf")
+        """When silence was last looked for."""
         self._noted: set[str] = set()
         """Fax sessions whose error correction stands in their slip."""
 
@@ -67,8 +72,10 @@ class FaxWatch:
         if not any(self._spool.glob(f"*{SLIP}")):
             self._since.clear()
             return
-        await self._end_silent(at)
         await self._note_error_correction()
+        if at - self._looked >= SILENT_LOOK_S:
+            self._looked = at
+            await self._end_silent(at)
 
     async def _end_silent(self, at: float) -> None:
         faxing = {channel["id"] for channel in await self._ari.channels() if _is_faxing(channel)}

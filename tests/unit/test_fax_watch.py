@@ -104,4 +104,4 @@ async def test_error_correction_is_noted_once_the_machines_have_agreed(tmp_path:
     for at in (5.0, 10.0):
         await watch.look(at)
     assert slip.read_text() == "direction=in\necm=no\n"
-    assert [path for path in (slip, tmp_path / "taken-in-already.fax") if path.exists()] == [slip]  # noqa: ASYNC240
+    assert [path for path in (slip, tmp_path / "taken-in-already.fax") if path.exists()] == [slip]
