@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from panoramisk import Manager
+from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 
 from ami.errors import AsteriskAway, AsteriskRefused
@@ -37,6 +38,18 @@ class _OneLife(Manager):  # type: ignore[misc]
             self.pinger.cancel()
         if not self.lost.done():
             self.lost.set_result(None)
+
+
+class _Announced(Action):  # type: ignore[misc]
+    """An action whose answer announces one event, and no end of a list: `FAXSession`."""
+
+    @property
+    def multi(self) -> bool:
+        return bool(self.responses[0].success)
+
+    @property
+    def completed(self) -> bool:
+        return not self.multi or len(self.responses) > 1
 
 
 class Ami:
@@ -99,6 +112,13 @@ class Ami:
         entries = [entry for entry in answers if entry.event == "DBGetTreeResponse"]
         return {entry.key.removeprefix(f"/{family}/"): entry.val for entry in entries}
 
+    async def announced(self, action: str, **headers: str) -> Any:
+        """The one event that the answer to an action announces. Raises AsteriskAway, AsteriskRefused."""
+        answers = await self._send(action, headers, as_list=None, kind=_Announced)
+        if not isinstance(answers, list):
+            raise AsteriskRefused(400, f"{action}: {answers.message}")
+        return answers[1]
+
     async def put(self, family: str, key: str, value: str) -> None:
         await self.send("DBPut", Family=family, Key=key, Val=value)
 
@@ -106,11 +126,16 @@ class Ami:
         await self.send("DBDel", Family=family, Key=key)
 
     async def entries(self, action: str, **headers: str) -> list[Any]:
-        """The answers that an action gives as a list, one for each. Raises AsteriskAway."""
-        answers = await self._send(action, headers, as_list=True)
+        """The answers that an action gives as a list, one for each. Raises AsteriskAway, AsteriskRefused."""
+        # Not "as a list" from the outset: a refusal has no list, and would be waited for in vain.
+        answers = await self._send(action, headers, as_list=None)
+        if not isinstance(answers, list):
+            raise AsteriskRefused(400, f"{action}: {answers.message}")
         return [answer for answer in answers if answer.event and not answer.event.endswith("Complete")]
 
-    async def _send(self, action: str, headers: dict[str, str], as_list: bool) -> Any:
+    async def _send(
+        self, action: str, headers: dict[str, str], as_list: bool | None, kind: type[Action] = Action
+    ) -> Any:
         manager = self._manager
         if manager is None:
             raise AsteriskAway(self.last_problem)
@@ -119,6 +144,6 @@ class Ami:
                 raise ValueError(f"AMI header {name} holds control characters")
         try:
             async with asyncio.timeout(ACTION_LIMIT_S):
-                return await manager.send_action({"Action": action, **headers}, as_list=as_list)
+                return await manager.send_action(kind({"Action": action, **headers}), as_list=as_list)
         except TimeoutError:
             raise AsteriskAway(f"no answer to {action} in {ACTION_LIMIT_S} s") from None

@@ -129,10 +129,11 @@ class AsteriskLine:
         for session in await self._ami.entries("FAXSessions"):
             if session.sessionnumber and session.operation.lower() == "send":
                 try:
-                    told = await self._ami.entries("FAXSession", SessionNumber=session.sessionnumber)
+                    told = await self._ami.announced("FAXSession", SessionNumber=session.sessionnumber)
                 except AsteriskRefused:
+                    # It ended since it was listed.
                     continue
-                found[session.channel] = max((_count(one.pagestransmitted) for one in told), default=0)
+                found[session.channel] = _count(told.pagestransmitted)
         return found
 
     async def channel_ids(self) -> set[str]:

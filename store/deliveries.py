@@ -123,6 +123,20 @@ def to_address(rule: NotificationRule, address: str, purpose: DeliveryPurpose, *
     )
 
 
+def to_fax_address(number_id: str, account_id: str, address: str, fax_id: str, lane: str) -> Delivery:
+    """A delivery of a fax to an address of its number's own settings."""
+    return Delivery(
+        account_id=account_id,
+        purpose=DeliveryPurpose.FAX,
+        fax_id=fax_id,
+        number_id=number_id,
+        address=address,
+        kind="mail",
+        label=address,
+        lane=lane,
+    )
+
+
 async def send_soon(session: AsyncSession, delivery: Delivery) -> None:
     """Keep the delivery and have it sent, behind what waits in its lane."""
     session.add(delivery)

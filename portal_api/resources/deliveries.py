@@ -31,10 +31,13 @@ class Step(BaseModel):
 
 class Delivery(BaseModel):
     id: str
-    purpose: DeliveryPurpose = Field(description="メッセージの通知、テスト、通知サービスの不具合の知らせ")
+    purpose: DeliveryPurpose = Field(
+        description="メッセージ・FAXの通知、テスト、通知サービスの不具合の知らせ"
+    )
     message_id: str | None
     number_id: str | None
-    rule_id: str = Field(description="通知ルール")
+    fax_id: str | None
+    rule_id: str | None = Field(description="通知ルール。FAXの設定にあるメールアドレスへの通知ではnull")
     service_id: str | None
     kind: str = Field(examples=["slack", "mail"])
     label: str = Field(description="通知サービスの名前、またはメールアドレス")
