@@ -27,7 +27,7 @@ LOOK_S = 1.0
 SILENT_LOOK_S = 5.0
 SILENT_S = 20.0
 PACKETS = "CHANNEL(rtcp,rxcount)"
-"""Packets received over RTP; empty in T.38."""
+"""Packets received over RTP."""
 
 UNSETTLED = "0x0"
 """The resolution before the machines have agreed on anything."""
@@ -45,6 +45,7 @@ class Sessions(Protocol):
     """What is asked of AMI."""
 
     async def entries(self, action: str, **headers: str) -> list[Any]: ...
+    async def announced(self, action: str, **headers: str) -> Any: ...
 
 
 class FaxWatch:
@@ -56,8 +57,8 @@ class FaxWatch:
         """Channel -> when its fax was first seen."""
         self._looked = float("-inf")
         """When silence was last looked for."""
-        self._noted: set[str] = set()
-        """Fax sessions whose error correction stands in their slip."""
+        self._noted: dict[str, str] = {}
+        """Fax session -> what its slip says of its error correction."""
 
     async def run(self) -> None:
         while True:
@@ -85,21 +86,25 @@ class FaxWatch:
                 if await self._ari.variable(channel, PACKETS) == "0":
                     log.warning("a far machine sends nothing", extra={"action": "silent_fax"})
                     await self._ari.hang_up(channel, CAUSE_NORMAL)
-            except HungUp:
+            except (HungUp, AsteriskRefused):
+                # It has ended, or is T.38 by now, which has no RTP to count.
                 continue
 
     async def _note_error_correction(self) -> None:
         sessions = {one.sessionnumber: one for one in await self._ami.entries("FAXSessions")}
-        self._noted &= sessions.keys()
+        self._noted = {number: noted for number, noted in self._noted.items() if number in sessions}
         for number, session in sessions.items():
-            if number in self._noted:
+            try:
+                told = await self._ami.announced("FAXSession", SessionNumber=number)
+            except AsteriskRefused:
+                # It has ended, or only listens for a fax.
                 continue
-            told = await self._ami.entries("FAXSession", SessionNumber=number)
-            agreed = [one for one in told if one.imageresolution not in {"", UNSETTLED}]
-            slip = self._spool / f"{Path(session.files).name.removesuffix(PAGES)}{SLIP}"
-            if agreed and slip.exists():
-                _append(slip, f"ecm={agreed[0].errorcorrectionmode.lower()}\n")
-                self._noted.add(number)
+            mode = told.errorcorrectionmode.lower()
+            # The last that is seen counts: they may not have agreed yet.
+            if told.imageresolution not in {"", UNSETTLED} and self._noted.get(number) != mode:
+                slip = self._spool / f"{Path(session.files).name.removesuffix(PAGES)}{SLIP}"
+                _append(slip, f"ecm={mode}\n")
+                self._noted[number] = mode
 
 
 def _is_faxing(channel: Json) -> bool:

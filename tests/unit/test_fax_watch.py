@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from ami.errors import AsteriskRefused
 from pbx.asterisk.ari import Json
-from pbx.asterisk.fax_watch import SILENT_S, FaxWatch
+from pbx.asterisk.fax_watch import SILENT_LOOK_S, SILENT_S, FaxWatch
 from pbx.errors import HungUp
 
 pytestmark = pytest.mark.unit
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.unit
 
 @dataclass
 class Line:
-    """Channels: id -> context and packets received; a channel without packets to tell of is gone."""
+    """Channels: id -> context and packets received; a channel without packets to tell of is gone or T.38."""
 
     contexts: dict[str, str] = field(default_factory=dict)
     packets: dict[str, str] = field(default_factory=dict)
@@ -25,8 +26,12 @@ class Line:
     """Fax sessions by their numbers."""
 
     async def entries(self, action: str, **headers: str) -> list[SimpleNamespace]:
-        number = headers.get("SessionNumber")
-        return [self.sessions[number]] if number else list(self.sessions.values())
+        return list(self.sessions.values())
+
+    async def announced(self, action: str, **headers: str) -> SimpleNamespace:
+        if headers["SessionNumber"] not in self.sessions:
+            raise AsteriskRefused(400, "no such session")
+        return self.sessions[headers["SessionNumber"]]
 
     async def channels(self) -> list[Json]:
         self.looks += 1
@@ -34,7 +39,7 @@ class Line:
 
     async def variable(self, channel: str, name: str) -> str:
         if channel not in self.packets:
-            raise HungUp("404")
+            raise HungUp("404") if channel == "gone" else AsteriskRefused(500, "no such function")
         return self.packets[channel]
 
     async def hang_up(self, channel: str, cause: int) -> None:
@@ -48,7 +53,7 @@ def spool(tmp_path: Path) -> Path:
 
 
 async def test_only_silent_faxes_end(spool: Path) -> None:
-    """Empty is T.38, which has no RTP; `gone` ends between the two questions."""
+    """T.38 has no RTP to count; `gone` ends between the two questions."""
     line = Line(
         {
             "in": "fax-rx",
@@ -58,10 +63,10 @@ async def test_only_silent_faxes_end(spool: Path) -> None:
             "voice": "ring",
             "gone": "fax-rx",
         },
-        {"in": "0", "out": "0", "t38": "", "heard": "312", "voice": "0"},
+        {"in": "0", "out": "0", "heard": "312", "voice": "0"},
     )
     watch = FaxWatch(line, line, spool)
-    for at in (0.0, SILENT_S - 1):
+    for at in (0.0, SILENT_S - SILENT_LOOK_S):
         await watch.look(at)
     assert line.ended == []
     await watch.look(SILENT_S)
@@ -74,7 +79,7 @@ async def test_a_fax_that_has_just_begun_is_given_time(spool: Path) -> None:
     await watch.look(0.0)
     line.contexts["late"] = "fax-rx"
     await watch.look(SILENT_S)
-    await watch.look(2 * SILENT_S - 1)
+    await watch.look(2 * SILENT_S - SILENT_LOOK_S)
     assert line.ended == []
     await watch.look(2 * SILENT_S)
     assert line.ended == ["late"]
@@ -104,4 +109,7 @@ async def test_error_correction_is_noted_once_the_machines_have_agreed(tmp_path:
     for at in (5.0, 10.0):
         await watch.look(at)
     assert slip.read_text() == "direction=in\necm=no\n"
+    one.errorcorrectionmode = "Yes"
+    await watch.look(15.0)
+    assert slip.read_text() == "direction=in\necm=no\necm=yes\n"
     assert [path for path in (slip, tmp_path / "taken-in-already.fax") if path.exists()] == [slip]
