@@ -11,6 +11,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from PIL import Image
+from pypdf import PdfReader
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
@@ -188,19 +190,19 @@ async def sent(switch: RunningSwitch, far: FarMachine) -> None:
         assert (fax["attempts"], fax["remote_station"]) == (1, number)
         theirs = far.received(number, FAX_ONLY)
         assert await theirs.over(10) == Outcome("SUCCESS", 1, "T38" if transport == "t38" else "audio", "OK")
-        (page,), ours = read_pages(theirs.tiff), await switch.download(f"/api/v1/faxes/{fax['id']}/pages/1")
-        assert_same_below_the_header(page.size, page.tobytes(), ours, number)
+        (page,), ours = read_pages(theirs.tiff), await switch.download(f"/api/v1/faxes/{fax['id']}/pdf")
+        assert_same_below_the_header(page, ours)
 
 
-def assert_same_below_the_header(size: tuple[int, int], theirs: bytes, ours: bytes, number: str) -> None:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(ours)) as preview:
-        page = preview.convert("1", dither=Image.Dither.NONE)
-    assert page.size == size, number
-    skip = HEADER_ROWS * ((size[0] + 7) // 8)
-    assert page.tobytes()[skip:] == theirs[skip:], number
-    assert page.tobytes()[:skip] != theirs[:skip], "there is no header line"
+def assert_same_below_the_header(theirs: Image.Image, ours: bytes) -> None:
+    """`ours` is the PDF of what was sent, which has no header line."""
+    (page,) = PdfReader(io.BytesIO(ours)).pages
+    sent_page = page.images[0].image
+    assert sent_page is not None
+    assert sent_page.size == theirs.size
+    below = (0, HEADER_ROWS, *theirs.size)
+    assert theirs.crop(below).tobytes() == sent_page.convert("1").crop(below).tobytes()
+    assert theirs.tobytes() != sent_page.convert("1").tobytes()
 
 
 async def test_faxes(switch: RunningSwitch, far: FarMachine, numbers: Numbers, tmp_path: Path) -> None:
