@@ -116,7 +116,7 @@ class Faxes:
                 await asyncio.sleep(0.5)
 
     async def _out(self, kind: Kind) -> tuple[str, float | None]:
-        number = f"{'03' if kind.t38 else '05'}7{self._callers:07}"
+        number = f"{'0312' if kind.t38 else '0512'}{self._callers:06}"
         sender = next(one["id"] for one in self.switch.ready["numbers"] if one["use"] == "fax")
         form = aiohttp.FormData({"number_id": sender, "destinations": number})
         form.add_field("file", _document(kind.pages), filename="pages.pdf", content_type="application/pdf")
