@@ -71,7 +71,7 @@ async def run(settings: Settings) -> None:
             supervisor=calls,
             keeping=keeping,
             spool=settings.recording_spool,
-            tone=settings.sounds / "tone",
+            sounds=settings.sounds,
             node=settings.node,
         )
     )
@@ -83,7 +83,8 @@ async def run(settings: Settings) -> None:
         return runner.calls.keys() | keeping.settled
 
     async def channel_ids() -> set[str]:
-        return {channel["id"] for channel in await ari.channels()}
+        """The calls that live: by their first channel, or by whoever is left of them after a transfer."""
+        return await ari.living_calls()
 
     adoption = Adoption(settings.recording_spool, database, journal, keeping, busy, channel_ids)
 
