@@ -82,7 +82,7 @@ def moved(extra: Path) -> Settings:
         trunk_accept=("192.0.2.0/24", "198.51.100.7/32"),
         trunk_t38=False,
         fax_channels=10,
-        fax_retry_s=5.0,
+        fax_retry_s=30.0,
         dialplan_extra=extra,
         vosk_model=Path("/data/models/large"),
         vosk_models_url="https://mirror.example",
