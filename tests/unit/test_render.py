@@ -45,6 +45,7 @@ DEFAULT = Settings(
     trunk_accept=("127.0.0.0/8",),
     trunk_t38=True,
     fax_channels=40,
+    fax_retry_s=60.0,
     dialplan_extra=None,
     vosk_model=Path("/srv/denwaban/var/models/current"),
     vosk_models_url="https://models.example",
@@ -80,6 +81,7 @@ def moved(extra: Path) -> Settings:
         trunk_accept=("192.0.2.0/24", "198.51.100.7/32"),
         trunk_t38=False,
         fax_channels=10,
+        fax_retry_s=30.0,
         dialplan_extra=extra,
         vosk_model=Path("/data/models/large"),
         vosk_models_url="https://mirror.example",
@@ -122,6 +124,7 @@ def test_every_setting_is_moved() -> None:
     """So that the second golden file shows each of them that Asterisk could know of."""
     same = {
         "fax_channels",
+        "fax_retry_s",
         "vosk_model",
         "vosk_models_url",
         "transcribe_processes",
