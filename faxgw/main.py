@@ -3,12 +3,9 @@
 import asyncio
 import logging
 import os
-import signal
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from ami.connection import Ami
@@ -17,8 +14,8 @@ from faxgw.parts import Parts
 from faxgw.prepare import prepare_fax, release_fax
 from faxgw.receive import Receiving, close_fax_call
 from faxgw.send import send_fax
-from settings import Settings, SettingsRefused, read_settings
-from settings.logs import log_to
+from settings import Settings
+from settings.service import run_services
 from store.database import open_database
 from store.fax_queue import CLOSE_FAX_CALL, PREPARE_FAX, RELEASE_FAX, SEND_FAX
 from store.media import Media
@@ -35,19 +32,11 @@ LEASE_S = 15.0
 
 def main() -> None:
     """Run with the environment's settings."""
-    try:
-        settings = read_settings(os.environ, Path.cwd())
-    except SettingsRefused as refused:
-        raise SystemExit(str(refused)) from None
-    log_to(settings.var / "log", "faxgw", settings.log_level)
-    uvloop.run(run(settings))
+    run_services("faxgw", run)
 
 
-async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Calls that go on are Asterisk's: whoever starts next looks after them."""
-    stop = asyncio.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until told to stop. Calls that go on are Asterisk's: whoever starts next looks after them."""
     database = open_database(settings.database_url)
     ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
     parts = Parts(

@@ -25,6 +25,7 @@ from notify.verdicts import Again, Over, code_of, verdict_of
 from store.database import Database
 from store.deliveries import StepRecord, send_soon, set_step, step_of
 from store.errors import NotFound, SealBroken
+from store.events import append_in
 from store.fax_reports import report_of_fax
 from store.jobs import LeaseLost, TakenJob, bury, finish, refuse_lost
 from store.message_reports import report_of
@@ -297,6 +298,7 @@ async def _finish(parts: Parts, job: TakenJob, delivery: Delivery) -> None:
             await mend_service(session, row.service_id)
         await _tell_journal(session, row, "notified", kind=row.kind, delivery_id=row.id)
         await finish(session, job)
+        await _tell_followers(session, row)
 
 
 async def _give_up(
@@ -316,6 +318,7 @@ async def _give_up(
         told = {"kind": row.kind, "delivery_id": row.id, "code": reason.code}
         await _tell_journal(session, row, "notification_failed", **told)
         await bury(session, job, f"{reason.code}: {reason.reason}")
+        await _tell_followers(session, row)
 
 
 async def _break(
@@ -336,6 +339,11 @@ async def _break(
             log.warning("a notification service is broken", extra={"action": "service_broken"})
             for warning in mail_deliveries(parts, rule, DeliveryPurpose.WARNING, service_id=service.id):
                 await send_soon(session, warning)
+
+
+async def _tell_followers(session: AsyncSession, delivery: Delivery) -> None:
+    told = {"kind": delivery.kind, "message_id": delivery.message_id, "reason_code": delivery.reason_code}
+    await append_in(session, delivery.account_id, f"delivery.{delivery.state.value}", [delivery.id], told)
 
 
 async def _tell_journal(session: AsyncSession, delivery: Delivery, event: str, **details: str) -> None:

@@ -19,7 +19,9 @@ TITLES: dict[str, tuple[int, str]] = {
     "bad_cursor": (400, "cursorが正しくありません"),
     "account_required": (400, "account_idを指定してください"),
     "unauthorized": (401, "認証が必要です"),
+    "device_unauthorized": (401, "端末の認証が必要です"),
     "forbidden": (403, "この操作は許可されていません"),
+    "phonebook_not_contracted": (403, "Web電話帳オプションの契約がありません"),
     "not_found": (404, "見つかりません"),
     "fax_file_missing": (404, "FAXのファイルがありません"),
     "audio_missing": (404, "音声ファイルがありません"),
@@ -41,6 +43,16 @@ TITLES: dict[str, tuple[int, str]] = {
     "not_resendable": (409, "このFAXは再送できません"),
     "one_device_only": (409, "アクセス設定は複数のIDがあるときだけ使えます"),
     "too_many_prompts": (409, "これ以上音声を登録できません"),
+    "phonebook_full": (409, "電話帳の登録件数が上限を超えます"),
+    "too_many_imports": (409, "確認中のファイルが多すぎます"),
+    "import_applied": (409, "このファイルは登録済みです"),
+    "import_has_errors": (422, "ファイルに誤りのある行があります"),
+    "idempotency_mismatch": (409, "同じIdempotency-Keyで別の内容が送られています"),
+    "idempotency_in_progress": (409, "同じIdempotency-Keyのリクエストを処理しています"),
+    "idempotency_unknown": (409, "前のリクエストがどこまで行われたか分かりません"),
+    "changed_meanwhile": (412, "ほかの人が先に変えています"),
+    "if_match_required": (428, "If-Matchが必要です"),
+    "too_many_streams": (429, "同時に開ける接続の数を超えています"),
     "body_too_large": (413, "リクエストが大きすぎます"),
     "file_too_large": (413, "ファイルが大きすぎます"),
     "unsupported_media_type": (415, "このContent-Typeは使えません"),
@@ -76,6 +88,15 @@ DETAILS: dict[str, str] = {
     "bad_cursor": "前のページのnextの値をそのまま指定してください。",
     "account_required": "運用者のトークンでは、対象のアカウントをaccount_idで指定してください。",
     "unauthorized": "Authorization: Bearer に有効なトークンを付けてください。",
+    "device_unauthorized": "端末のusernameとpassword(Basic認証)か、使われていない取得リンクが必要です。",
+    "phonebook_not_contracted": "Web電話帳は、利用するすべての端末(ID)にオプション契約が必要です。",
+    "idempotency_mismatch": "新しいリクエストには新しいIdempotency-Keyを付けてください。",
+    "idempotency_in_progress": "しばらく待ってから、同じIdempotency-Keyで送り直してください。",
+    "idempotency_unknown": "途中で中断しました。結果を確かめ、必要なら新しいIdempotency-Keyで送ります。",
+    "changed_meanwhile": "currentがいまの内容です。確かめて、いまのETagをIf-Matchに付けて送り直します。",
+    "if_match_required": "取得したときのETagをIf-Matchに付けてください。",
+    "phonebook_full": "1つのアカウントに登録できるのは50,000件までです。",
+    "too_many_imports": "登録するか削除してください。24時間たつと自動で消えます。",
     "not_found": "指定されたものは存在しないか、このアカウントのものではありません。",
     "schedule_off": "スケジュールをONにするか、動作設定でルールを選んでください。",
     "whitelist_full": "1つのホワイトリストに登録できるのは1,000件までです。",
@@ -114,6 +135,7 @@ FIELD_DETAILS = {
     "less_than_equal": "{le}以下で指定してください。",
     "literal_error": "{expected} のいずれかで指定してください。",
     "enum": "{expected} のいずれかで指定してください。",
+    "required": "この設定には必要です。",
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",
     "not_a_fax_number": "FAXを使える電話番号を指定してください。",
@@ -162,6 +184,9 @@ class ProblemDetails(BaseModel):
     request_id: str
     errors: list[FieldError] = Field(default=[], description="項目ごとの誤り")
     used_by: list[UsedBy] = Field(default=[], description="使用中のもの(codeがin_useのとき)")
+    current: dict[str, Any] | None = Field(
+        default=None, description="いまの内容(codeがchanged_meanwhileのとき)。ETagヘッダーもいまのもの"
+    )
 
 
 class Problem(Exception):
@@ -174,6 +199,7 @@ class Problem(Exception):
         errors: Sequence[FieldError] = (),
         used_by: Sequence[UsedBy] = (),
         headers: Mapping[str, str] | None = None,
+        current: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
@@ -181,6 +207,7 @@ class Problem(Exception):
         self.errors = list(errors)
         self.used_by = list(used_by)
         self.headers = dict(headers or {})
+        self.current = dict(current) if current is not None else None
 
 
 def problem_response(problem: Problem, request_id: str) -> web.Response:
@@ -197,6 +224,7 @@ def problem_response(problem: Problem, request_id: str) -> web.Response:
         request_id=request_id,
         errors=problem.errors,
         used_by=problem.used_by,
+        current=problem.current,
     )
     return web.Response(
         status=status,

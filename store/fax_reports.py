@@ -3,8 +3,9 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.e164 import E164, national
-from store.message_reports import JAPAN, NO_CALLER, MessageReport, caller_name
+from store.message_reports import JAPAN, NO_CALLER, MessageReport
 from store.models import Fax, FaxDirection, FaxState, PhoneNumber
+from store.phonebook_names import read_names
 
 TITLES = {
     FaxState.RECEIVED: "FAX受信",
@@ -17,8 +18,9 @@ TITLES = {
 async def report_of_fax(session: AsyncSession, fax: Fax, portal_url: str | None) -> MessageReport:
     """Describe the fax as it is now. `portal_url` ends without a slash."""
     number = await session.get(PhoneNumber, fax.number_id)
-    name = await caller_name(session, fax.account_id, fax.other_party) if fax.other_party else None
-    return describe_fax(fax, number, name, portal_url)
+    others = [fax.other_party] if fax.other_party else []
+    names = await read_names(session, fax.account_id, others)
+    return describe_fax(fax, number, names.get(fax.other_party or ""), portal_url)
 
 
 def describe_fax(

@@ -12,11 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store.chores import claim
 from store.database import Database
+from store.events import purge_events
 from store.fax_retention import purge_faxes
 from store.faxes import unknown_files
+from store.idempotency import forget_answers
 from store.media import Media
 from store.messages import delete_messages
 from store.models import Account, VoiceMessage, now
+from store.phonebook_imports import forget_imports
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,16 @@ async def keep_house(database: Database, media: Media) -> None:
         await _at_most_every(
             database, "sweep_files", SWEEP_EVERY, lambda: sweep_files(database, media, now())
         )
+        await _at_most_every(database, "purge_events", PURGE_EVERY, lambda: purge_events(database, now()))
+        await _at_most_every(database, "forget", PURGE_EVERY, lambda: _forget(database, now()))
         await asyncio.sleep(LOOK_S)
+
+
+async def _forget(database: Database, at: datetime) -> None:
+    """Throw away what waited in vain: files for the phonebook, answers to requests sent again."""
+    async with database.session() as session:
+        await forget_imports(session, at)
+        await forget_answers(session, at)
 
 
 async def _at_most_every(

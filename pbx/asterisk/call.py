@@ -102,6 +102,10 @@ class Call:
     answered_at: datetime | None = None
     rang_for: str | None = None
     """The rule that had the devices rung first, in vain; None for a call that comes in."""
+
+    device: str | None = None
+    """User name of the device that calls; None for a call that comes in."""
+
     past: dict[str, Milestone] = field(default_factory=dict)
     """Milestones of an earlier life: event -> its first time. Empty for a call that is new."""
     hangup_requested: bool = False

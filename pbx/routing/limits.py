@@ -29,3 +29,6 @@ CALL_LIMIT_S = 4 * 60 * 60
 
 FALLBACK_CALL_LIMIT_S = 300
 """Last resort behind a call that the dialplan answers by itself: a long prompt, a message, an end prompt."""
+
+DIAL_LIMIT_S = 180
+"""How long a called telephone outside may ring; carriers give up sooner."""

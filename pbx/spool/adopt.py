@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.caller import identify_caller
 from pbx.routing.ended_by import infer_ended_by
+from pbx.spool.called import close_called
 from pbx.spool.keep import Keeping, Taken, tidy_spool
 from pbx.spool.slip import Slip, parse_slip
 from pbx.spool.sound import HEADER_BYTES, NotARecording, read_wav
@@ -118,6 +119,12 @@ class Adoption:
     async def _adopt(self, call_id: str, paths: list[Path]) -> None:
         files = tuple(path for path in paths if path.suffix == ".wav")
         slip = await asyncio.to_thread(_read_slip, self._spool / f"{call_id}.slip")
+        if slip is not None and slip.direction:
+            if await close_called(self._database, self._journal, call_id, slip):
+                await asyncio.to_thread(tidy_spool, call_id, tuple(paths), ())
+            else:
+                await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
+            return
         known = await self._from_row(call_id, files, slip) or await self._from_slip(call_id, files, slip)
         if known is None:
             log.error("a recording belongs to no number of ours", extra={"action": "unclaimed"})

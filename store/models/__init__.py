@@ -3,6 +3,7 @@
 from store.models.accounts import Account, Role, Token
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
+from store.models.events import Event, IdempotencyKey
 from store.models.faxes import (
     Fax,
     FaxAccess,
@@ -27,13 +28,37 @@ from store.models.notifications import (
     NotificationService,
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
+from store.models.outbound import (
+    OFF_AT_FIRST,
+    ON_AT_FIRST,
+    SWITCHABLE,
+    UNCHARGED,
+    DestinationClass,
+    DeviceCalling,
+    OutboundSetting,
+)
 from store.models.parts import Chore, PartReport, Revision
+from store.models.phonebook import (
+    DevicePhonebook,
+    ImportState,
+    PhonebookContract,
+    PhonebookEntry,
+    PhonebookImport,
+    PhonebookLink,
+    PhonebookNumber,
+    StandbyType,
+)
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
+from store.models.trunks import DidLocation, NumberStyle, Trunk
 from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
+    "OFF_AT_FIRST",
+    "ON_AT_FIRST",
+    "SWITCHABLE",
+    "UNCHARGED",
     "Account",
     "Base",
     "Call",
@@ -42,9 +67,14 @@ __all__ = [
     "Delivery",
     "DeliveryPurpose",
     "DeliveryState",
+    "DestinationClass",
     "Device",
+    "DeviceCalling",
+    "DevicePhonebook",
+    "DidLocation",
     "EndedBy",
     "EntryKind",
+    "Event",
     "Fax",
     "FaxAccess",
     "FaxAttempt",
@@ -56,6 +86,8 @@ __all__ = [
     "FaxSubmission",
     "FaxTransport",
     "FaxUse",
+    "IdempotencyKey",
+    "ImportState",
     "Job",
     "JobState",
     "JournalEntry",
@@ -64,9 +96,16 @@ __all__ = [
     "MessageStatus",
     "NotificationRule",
     "NotificationService",
+    "NumberStyle",
     "NumberUse",
+    "OutboundSetting",
     "PartReport",
     "PhoneNumber",
+    "PhonebookContract",
+    "PhonebookEntry",
+    "PhonebookImport",
+    "PhonebookLink",
+    "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
     "Revision",
@@ -74,10 +113,12 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "StandbyType",
     "SubmissionState",
     "Token",
     "Transcript",
     "TranscriptState",
+    "Trunk",
     "UTCDateTime",
     "VoiceMessage",
     "WhenUnanswered",

@@ -10,6 +10,7 @@ from pbx.dialplan import names
 from pbx.dialplan.render import AsteriskFolders, device_objects, render_all
 from settings import NotificationSettings, Settings
 from settings.environment import PortRange
+from store.provisioning import WantedDevice
 
 pytestmark = pytest.mark.unit
 
@@ -142,9 +143,11 @@ def test_what_asterisk_opens_for_us_is_on_loopback() -> None:
 
 
 def test_a_device_is_made_in_order_and_bound_to_its_own_password() -> None:
-    objects = device_objects(DEFAULT, "1001", "s3cret", "account")
+    device = WantedDevice("1001", "account", "sealed", 'The "front" desk', "21")
+    objects = device_objects(DEFAULT, device, "s3cret")
     assert [kind for kind, _ in objects] == ["auth", "aor", "endpoint"]
     auth, _, endpoint = (fields for _, fields in objects)
     assert (auth["username"], auth["password"]) == ("1001", "s3cret")
+    assert endpoint["callerid"] == '"The front desk" <21>'
     assert endpoint["mailboxes"] == "account@lamp"
     assert (endpoint["auth"], endpoint["aors"], endpoint["context"]) == ("1001", "1001", names.CONTEXT_DEVICE)
