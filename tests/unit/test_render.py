@@ -125,6 +125,7 @@ def test_every_setting_is_moved() -> None:
     """So that the second golden file shows each of them that Asterisk could know of."""
     same = {
         "fax_channels",
+        "fax_retry_s",
         "vosk_model",
         "vosk_models_url",
         "transcribe_processes",
