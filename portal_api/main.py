@@ -11,7 +11,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from portal_api import docs_page, health, middleware
+from portal_api import browsers, docs_page, health, metrics, middleware
 from portal_api.following import end_streams, tailing
 from portal_api.openapi import document
 from portal_api.resources import (
@@ -45,6 +45,8 @@ LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
 """How long a request waits for SQLite's one writer; then it is told to come back."""
 SHUTDOWN_TIMEOUT_S = 10.0
+KEEPALIVE_TIMEOUT_S = 30.0
+"""How long a connection may go without a whole request head, its first one included."""
 
 RESOURCES = [
     numbers.resource,
@@ -65,6 +67,7 @@ RESOURCES = [
     accounts.resource,
     tokens.resource,
     health.resource,
+    metrics.resource,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
 
@@ -72,13 +75,21 @@ ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.rou
 def build_app(parts: Parts) -> web.Application:
     """Put the API together. Whoever opened the database in `parts` closes it."""
     app = web.Application(
-        middlewares=[middleware.name_and_log, middleware.shape_errors, middleware.authenticate],
+        middlewares=[
+            metrics.count_requests,
+            middleware.name_and_log,
+            browsers.compress,
+            browsers.answer_preflights,
+            middleware.shape_errors,
+            middleware.authenticate,
+        ],
         client_max_size=LARGEST_BODY_BYTES,
     )
     app[PARTS] = parts
     app.on_cleanup.append(lambda _app: parts.studio.close())
     app.cleanup_ctx.append(tailing)
     app.on_shutdown.append(end_streams)
+    app[metrics.REQUESTS] = metrics.Requests()
     app[READERS] = readers_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     for route in ROUTES:
@@ -123,7 +134,14 @@ def main() -> None:
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
     media = Media(settings.media)
     app = build_app(
-        Parts(database, media, settings.node, settings.secret_key, notifications=settings.notifications)
+        Parts(
+            database,
+            media,
+            settings.node,
+            settings.secret_key,
+            notifications=settings.notifications,
+            api=settings.api,
+        )
     )
     app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))
 
@@ -138,6 +156,7 @@ def main() -> None:
             host=settings.bind,
             port=settings.api_port,
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
             access_log=None,
             print=None,
             loop=uvloop.new_event_loop(),

@@ -22,7 +22,7 @@ from portal_api.forms import Form, read_form
 from portal_api.idempotency import HEADER, once
 from portal_api.preconditions import EDITS, Guard, is_known, tag_of
 from portal_api.problems import Problem, field_error, problem_of_validation
-from settings import NotificationSettings
+from settings import ApiSettings, NotificationSettings
 from store.accounts import get_account
 from store.database import Database
 from store.media import Media
@@ -54,7 +54,7 @@ class Parts:
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
     studio: Studio = field(default_factory=Studio)
-    require_if_match: bool = False
+    api: ApiSettings = field(default_factory=ApiSettings)
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -251,7 +251,7 @@ def _response(
 def _guard(reader: Route, ask: Ask, arguments: Mapping[str, Any]) -> Guard:
     """What stands before an edit of what `reader` tells of. Raises Problem `if_match_required`."""
     if_match = list(ask.request.headers.getall("If-Match", ()))
-    if not if_match and ask.parts.require_if_match:
+    if not if_match and ask.parts.api.require_if_match:
         raise Problem("if_match_required")
     given = {name: arguments[name] for name in (*reader.path_names, "account_id") if name in arguments}
 
