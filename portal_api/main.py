@@ -33,7 +33,7 @@ from portal_api.resources import (
     transcripts,
     whitelists,
 )
-from portal_api.routing import PARTS, READERS, Parts, Route, bound, readers_of
+from portal_api.routing import ALLOWED, PARTS, PATH_NAME, READERS, Parts, Route, allowed_of, bound, readers_of
 from portal_api.sweeping import sweeping
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
@@ -91,11 +91,14 @@ def build_app(parts: Parts) -> web.Application:
     app.on_shutdown.append(end_streams)
     app[metrics.REQUESTS] = metrics.Requests()
     app[READERS] = readers_of(ROUTES)
+    app[ALLOWED] = allowed_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, bound(route))
+        # `/messages/{message_id}` is not to match `/messages/x:mark`.
+        path = PATH_NAME.sub(r"{\1:[^/:]+}", route.path)
+        app.router.add_route(route.method, path, bound(route))
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, bound(route))
+            app.router.add_route("HEAD", path, bound(route))
     _add_document(app)
     return app
 

@@ -16,7 +16,7 @@ from portal_api.problems import (
     problem_of_voices,
     problem_response,
 )
-from portal_api.routing import API, IDENTITY, PARTS, short_session
+from portal_api.routing import ALLOWED, API, IDENTITY, PARTS, short_session
 from store.errors import StoreError
 from store.tokens import Identity, identify
 from voices.errors import VoicesError
@@ -67,7 +67,10 @@ async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except VoicesError as refusal:
         return problem_response(problem_of_voices(refusal), request[REQUEST_ID])
     except web.HTTPException as error:
-        return problem_response(problem_of_http(error), request[REQUEST_ID])
+        problem = problem_of_http(error)
+        if "Allow" in problem.headers:
+            problem.headers["Allow"] = request.app[ALLOWED].get(request.path, problem.headers["Allow"])
+        return problem_response(problem, request[REQUEST_ID])
     except web.RequestPayloadError:
         return problem_response(Problem("malformed_request"), request[REQUEST_ID])
     except ConnectionError:

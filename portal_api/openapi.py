@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from portal_api.examples import example_of
-from portal_api.idempotency import HEADER
+from portal_api.idempotency import HEADER, KEY
 from portal_api.preconditions import EDITS
 from portal_api.problems import ProblemDetails
 from portal_api.routing import Route, readers_of
@@ -152,9 +152,14 @@ def _headers(route: Route, reader: Route | None) -> list[Json]:
         told[HEADER] = "二重に行わないための鍵。同じ鍵で送り直すと、行わずに前と同じ応答を返す(24時間)"
     elif route.path.endswith("/events"):
         told["Last-Event-ID"] = "最後に受け取ったid。その次から送る"
-    text = {"type": "string", "maxLength": 255}
+    shapes: Json = {
+        HEADER: {"type": "string", "pattern": f"^{KEY.pattern}$"},
+        "Last-Event-ID": {"type": "integer", "minimum": 0},
+    }
+    text = {"type": "string"}
     return [
-        {"name": name, "in": "header", "schema": text, "description": words} for name, words in told.items()
+        {"name": name, "in": "header", "schema": shapes.get(name, text), "description": words}
+        for name, words in told.items()
     ]
 
 
@@ -178,6 +183,9 @@ def _responses(route: Route, names: Names, reader: Route | None) -> Json:
         success["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "この内容のETag"}}
     if route is reader:
         responses = {"304": {"description": "変わっていない"}, **responses}
+    if route.answers and route.public:
+        # Of a state that is no error of the request's.
+        responses = {"503": {"description": "使えない", "content": as_json}, **responses}
     return {str(route.status): success, **responses}
 
 

@@ -64,6 +64,10 @@ READERS: web.AppKey[Mapping[str, "Route"]] = web.AppKey("readers")
 IDENTITY = web.RequestKey("identity", Identity)
 
 
+ALLOWED: web.AppKey[Mapping[str, str]] = web.AppKey("allowed")
+"""What `allowed_of` gives for all routes."""
+
+
 @dataclass(frozen=True)
 class Ask:
     """One request, on its way through a handler."""
@@ -220,6 +224,17 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
         return await respond()
 
     return answer
+
+
+def allowed_of(routes: Iterable[Route]) -> dict[str, str]:
+    """Path without ids -> its methods, as the header Allow says them: `/messages/summary` is no message."""
+    found: dict[str, set[str]] = {}
+    for route in routes:
+        if not route.path_names:
+            found.setdefault(route.path, set()).update(
+                {"GET", "HEAD"} if route.method == "GET" else {route.method}
+            )
+    return {path: ",".join(sorted(methods)) for path, methods in found.items()}
 
 
 def readers_of(routes: Iterable[Route]) -> dict[str, Route]:
