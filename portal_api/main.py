@@ -11,7 +11,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from portal_api import docs_page, health, middleware
+from portal_api import browsers, docs_page, health, metrics, middleware
 from portal_api.following import end_streams, tailing
 from portal_api.openapi import document
 from portal_api.resources import (
@@ -38,7 +38,7 @@ from portal_api.resources import (
     trunks,
     whitelists,
 )
-from portal_api.routing import PARTS, READERS, Parts, Route, bound, readers_of
+from portal_api.routing import ALLOWED, PARTS, PATH_NAME, READERS, Parts, Route, allowed_of, bound, readers_of
 from portal_api.sweeping import sweeping
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
@@ -50,6 +50,8 @@ LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
 """How long a request waits for SQLite's one writer; then it is told to come back."""
 SHUTDOWN_TIMEOUT_S = 10.0
+KEEPALIVE_TIMEOUT_S = 30.0
+"""How long a connection may go without a whole request head, its first one included."""
 
 RESOURCES = [
     numbers.resource,
@@ -75,6 +77,7 @@ RESOURCES = [
     tokens.resource,
     trunks.resource,
     health.resource,
+    metrics.resource,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
 
@@ -82,19 +85,30 @@ ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.rou
 def build_app(parts: Parts) -> web.Application:
     """Put the API together. Whoever opened the database in `parts` closes it."""
     app = web.Application(
-        middlewares=[middleware.name_and_log, middleware.shape_errors, middleware.authenticate],
+        middlewares=[
+            metrics.count_requests,
+            middleware.name_and_log,
+            browsers.compress,
+            browsers.answer_preflights,
+            middleware.shape_errors,
+            middleware.authenticate,
+        ],
         client_max_size=LARGEST_BODY_BYTES,
     )
     app[PARTS] = parts
     app.on_cleanup.append(lambda _app: parts.studio.close())
     app.cleanup_ctx.append(tailing)
     app.on_shutdown.append(end_streams)
+    app[metrics.REQUESTS] = metrics.Requests()
     app[READERS] = readers_of(ROUTES)
+    app[ALLOWED] = allowed_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, bound(route))
+        # `/messages/{message_id}` is not to match `/messages/x:mark`.
+        path = PATH_NAME.sub(r"{\1:[^/:]+}", route.path)
+        app.router.add_route(route.method, path, bound(route))
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, bound(route))
+            app.router.add_route("HEAD", path, bound(route))
     _add_document(app)
     return app
 
@@ -133,7 +147,14 @@ def main() -> None:
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
     media = Media(settings.media)
     app = build_app(
-        Parts(database, media, settings.node, settings.secret_key, notifications=settings.notifications)
+        Parts(
+            database,
+            media,
+            settings.node,
+            settings.secret_key,
+            notifications=settings.notifications,
+            api=settings.api,
+        )
     )
     app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))
 
@@ -148,6 +169,7 @@ def main() -> None:
             host=settings.bind,
             port=settings.api_port,
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
             access_log=None,
             print=None,
             loop=uvloop.new_event_loop(),

@@ -22,7 +22,7 @@ from portal_api.forms import Form, read_form
 from portal_api.idempotency import HEADER, once
 from portal_api.preconditions import EDITS, Guard, is_known, tag_of
 from portal_api.problems import Problem, field_error, problem_of_validation
-from settings import NotificationSettings
+from settings import ApiSettings, NotificationSettings
 from store.accounts import get_account
 from store.database import Database
 from store.media import Media
@@ -54,7 +54,7 @@ class Parts:
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
     studio: Studio = field(default_factory=Studio)
-    require_if_match: bool = False
+    api: ApiSettings = field(default_factory=ApiSettings)
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -62,6 +62,10 @@ READERS: web.AppKey[Mapping[str, "Route"]] = web.AppKey("readers")
 """What `readers_of` gives for all routes."""
 
 IDENTITY = web.RequestKey("identity", Identity)
+
+
+ALLOWED: web.AppKey[Mapping[str, str]] = web.AppKey("allowed")
+"""What `allowed_of` gives for all routes."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,17 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
     return answer
 
 
+def allowed_of(routes: Iterable[Route]) -> dict[str, str]:
+    """Path without ids -> its methods, as the header Allow says them: `/messages/summary` is no message."""
+    found: dict[str, set[str]] = {}
+    for route in routes:
+        if not route.path_names:
+            found.setdefault(route.path, set()).update(
+                {"GET", "HEAD"} if route.method == "GET" else {route.method}
+            )
+    return {path: ",".join(sorted(methods)) for path, methods in found.items()}
+
+
 def readers_of(routes: Iterable[Route]) -> dict[str, Route]:
     """Path -> the GET that tells of the single thing there: what an ETag of it stands for."""
     return {
@@ -251,7 +266,7 @@ def _response(
 def _guard(reader: Route, ask: Ask, arguments: Mapping[str, Any]) -> Guard:
     """What stands before an edit of what `reader` tells of. Raises Problem `if_match_required`."""
     if_match = list(ask.request.headers.getall("If-Match", ()))
-    if not if_match and ask.parts.require_if_match:
+    if not if_match and ask.parts.api.require_if_match:
         raise Problem("if_match_required")
     given = {name: arguments[name] for name in (*reader.path_names, "account_id") if name in arguments}
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
+from settings.api import ApiSettings
 from settings.notifications import NotificationSettings
 
 Mode = Literal["embedded", "production"]
@@ -84,6 +85,7 @@ class Settings:
     secret_key: str
     portal_url: str | None = None
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
 
     @property
     def embedded(self) -> bool:
@@ -233,6 +235,10 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         secret_key=given["SECRET_KEY"],
         portal_url=reader.parsed("PORTAL_URL", None, _base_url),
         notifications=_notifications(reader),
+        api=ApiSettings(
+            cors_origins=reader.parsed("CORS_ORIGINS", (), _origins),
+            require_if_match=reader.parsed("REQUIRE_IF_MATCH", False, _switch),
+        ),
     )
     if (settings.sip_tls_port or settings.sip_wss_port) and not (
         settings.tls_certificate and settings.tls_key
@@ -338,6 +344,24 @@ def _clashes(settings: Settings) -> list[str]:
     if rtp.first <= udptl.last and udptl.first <= rtp.last:
         found.append("DENWABAN_RTP_PORTS and DENWABAN_UDPTL_PORTS overlap")
     return found
+
+
+def _origins(raw: str) -> tuple[str, ...]:
+    origins = tuple(one.strip() for one in raw.split(",") if one.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and (
+            parts.scheme not in {"http", "https"} or origin != f"{parts.scheme}://{parts.netloc}"
+        ):
+            raise ValueError("must be origins such as https://example.jp, with commas, or *")
+    return origins
+
+
+def _switch(raw: str) -> bool:
+    switches = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+    if raw.lower() not in switches:
+        raise ValueError("must be 1 or 0")
+    return switches[raw.lower()]
 
 
 def _mode(raw: str) -> Mode:
