@@ -12,9 +12,12 @@ import uvloop
 from aiohttp import web
 
 from portal_api import docs_page, health, middleware
+from portal_api.access import known_scopes
+from portal_api.limits import Rate
 from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
+    audit_log,
     calls,
     deliveries,
     devices,
@@ -24,12 +27,16 @@ from portal_api.resources import (
     prompts,
     rules,
     schedules,
+    sessions,
     tokens,
     transcripts,
+    user,
+    users,
     whitelists,
 )
-from portal_api.routing import PARTS, Parts, Route, bound
+from portal_api.routing import PARTS, SCOPES, Parts, Route, bound
 from portal_api.sweeping import sweeping
+from portal_api.uses import USES, noting_uses
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
@@ -54,7 +61,11 @@ RESOURCES = [
     transcripts.resource,
     calls.resource,
     accounts.resource,
+    users.resource,
+    user.resource,
+    sessions.resource,
     tokens.resource,
+    audit_log.resource,
     health.resource,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
@@ -69,10 +80,19 @@ def build_app(parts: Parts) -> web.Application:
     app[PARTS] = parts
     app.on_cleanup.append(lambda _app: parts.studio.close())
     app.on_response_prepare.append(middleware.set_headers)
+    app[middleware.RATE] = Rate(parts.access.requests_per_s)
+    app[SCOPES] = frozenset(known_scopes((route.method, route.path) for route in ROUTES if not route.public))
+    app[USES] = {}
+    app.cleanup_ctx.append(noting_uses)
+    public: set[object] = set()
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, bound(route))
+        handler = bound(route)
+        app.router.add_route(route.method, route.path, handler)
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, bound(route))
+            app.router.add_route("HEAD", route.path, handler)
+        if route.public:
+            public.add(handler)
+    app[middleware.PUBLIC] = frozenset(public)
     _add_document(app)
     return app
 
@@ -111,7 +131,14 @@ def main() -> None:
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
     media = Media(settings.media)
     app = build_app(
-        Parts(database, media, settings.node, settings.secret_key, notifications=settings.notifications)
+        Parts(
+            database,
+            media,
+            settings.node,
+            settings.secret_key,
+            notifications=settings.notifications,
+            access=settings.access,
+        )
     )
     app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))
 

@@ -1,6 +1,7 @@
 """The tables, a file per subject."""
 
-from store.models.accounts import Account, Role, Token
+from store.models.accounts import Account, Role, SignInCount, Token, TokenKind, User, UserDevice
+from store.models.audit import ActorKind, AuditAction, AuditEntry
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.jobs import Job, JobState
@@ -21,6 +22,9 @@ from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
     "Account",
+    "ActorKind",
+    "AuditAction",
+    "AuditEntry",
     "Base",
     "Call",
     "CallerKind",
@@ -49,10 +53,14 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "SignInCount",
     "Token",
+    "TokenKind",
     "Transcript",
     "TranscriptState",
     "UTCDateTime",
+    "User",
+    "UserDevice",
     "VoiceMessage",
     "WhenUnanswered",
     "Whitelist",

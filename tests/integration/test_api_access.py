@@ -2,6 +2,7 @@
 
 import pytest
 
+from portal_api.access import Who
 from portal_api.main import ROUTES
 from portal_api.routing import Route
 from tests.furnishing import Furnished
@@ -10,7 +11,8 @@ from tests.integration.conftest import Client, MakeClient
 pytestmark = pytest.mark.integration
 
 BELOW_API = [route for route in ROUTES if not route.public]
-WITH_IDS = [route for route in BELOW_API if route.path_names]
+WITH_IDS = [route for route in BELOW_API if route.path_names and route.who is not Who.SIGNED_IN]
+"""What is one's own (`Who.SIGNED_IN`) has no other account's."""
 
 
 def named(route: Route) -> str:
@@ -27,17 +29,31 @@ async def made(owner: Client, account: Furnished) -> dict[str, str]:
     webhook = {"kind": "webhook", "fields": {"url": "https://example.jp/hook"}}
     service = (await owner.post(services, webhook)).body["id"]
     delivery = await owner("POST", f"{services}/{service}:test")
+    login = f"member-{account.account_id}"
+    user = await owner.post("/api/v1/users", {"login": login, "role": "member"})
+    spare = await owner.post("/api/v1/tokens", {"label": "予備"})
     return {
         "whitelist_id": whitelist.body["id"],
         "schedule_id": schedule.body["id"],
         "notification_rule_id": told,
         "service_id": service,
         "delivery_id": delivery.body["id"],
+        "user_id": user.body["id"],
+        "spare_token_id": spare.body["id"],
     }
 
 
 UNMADE = dict.fromkeys(
-    ("whitelist_id", "schedule_id", "notification_rule_id", "service_id", "delivery_id"), "unmade"
+    (
+        "whitelist_id",
+        "schedule_id",
+        "notification_rule_id",
+        "service_id",
+        "delivery_id",
+        "user_id",
+        "spare_token_id",
+    ),
+    "unmade",
 )
 
 
@@ -51,10 +67,13 @@ def filled(route: Route, account: Furnished, made: dict[str, str] = UNMADE) -> s
         "message_id": account.message_id,
         "call_id": account.call_id,
         "token_id": account.token_id,
+        "session_id": "current",
         **made,
     }
     if "/notification-rules/" in route.path:
         ids["rule_id"] = made["notification_rule_id"]
+    if route.path.endswith(":rotate"):
+        ids["token_id"] = made["spare_token_id"]
     return route.path.format(**ids)
 
 
@@ -77,6 +96,9 @@ BODIES = {
         "fields": {"url": "https://example.jp/hook"},
     },
     "/api/v1/notification-rules/{rule_id}/services/{service_id}": {"label": "奪う"},
+    "/api/v1/users/{user_id}": {"name": "奪う"},
+    "/api/v1/users/{user_id}/password": {},
+    "/api/v1/tokens/{token_id}:rotate": {},
 }
 # What is deleted is asked for before; the token is what asks.
 LAST = {
@@ -87,6 +109,7 @@ LAST = {
     "/api/v1/schedules/{schedule_id}": 1,
     "/api/v1/notification-rules/{rule_id}/services/{service_id}": 1,
     "/api/v1/notification-rules/{rule_id}": 2,
+    "/api/v1/users/{user_id}": 2,
     "/api/v1/tokens/{token_id}": 3,
 }
 CONFLICTS = {"/api/v1/deliveries/{delivery_id}:resend": "not_failed"}

@@ -1,0 +1,39 @@
+"""What each table is for, as far as others must know: a test asks for a word about every new one."""
+
+SETTINGS = frozenset(
+    {
+        "accounts",
+        "phone_numbers",
+        "devices",
+        "prompts",
+        "whitelists",
+        "whitelist_entries",
+        "notification_rules",
+        "notification_services",
+        "rusurepo_rules",
+        "rusurepo_settings",
+        "schedules",
+    }
+)
+"""What an account's people chose. Exported with the account; every change stands in the audit log."""
+
+RECORDS = frozenset(
+    {
+        "voice_messages",
+        "transcripts",
+        "tokens",
+        "users",
+        "user_devices",
+        "deliveries",
+        "calls",
+        "call_journal",
+    }
+)
+"""What happened, and who may come in. Not exported."""
+
+WORKINGS = frozenset({"jobs", "revisions", "chores", "part_reports", "sign_in_counts", "audit_log"})
+"""How the parts tell each other things. In no audit log."""
+
+NOT_AUDITED = WORKINGS | {"calls", "call_journal"}
+PASSING = frozenset({"part_reports", "sign_in_counts"})
+"""True for a moment only: in no back-up."""
