@@ -36,8 +36,9 @@ async def noting_uses(app: web.Application) -> AsyncIterator[None]:
 
 async def write_uses(app: web.Application) -> None:
     """Write what was noted. A database that is away costs nothing but these times."""
-    uses = dict(app[USES])
-    app[USES].clear()
+    noted = app[USES]
+    uses = dict(noted)
+    noted.clear()
     if not uses:
         return
     try:

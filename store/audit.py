@@ -5,7 +5,7 @@ audited (`store.tables`), as objects or by statements. Secrets are masked.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -86,16 +86,16 @@ async def list_entries(
     session: AsyncSession, account_id: str | None, wanted: AuditFilter, request: PageRequest
 ) -> Page[AuditEntry]:
     """Give a page of the account's entries, newest first; of all where `account_id` is None."""
-    asked: list[tuple[object, Any]] = [
-        (account_id, AuditEntry.account_id == account_id),
-        (wanted.actor_id, AuditEntry.actor_id == wanted.actor_id),
-        (wanted.object_kind, AuditEntry.object_kind == wanted.object_kind),
-        (wanted.object_id, AuditEntry.object_id == wanted.object_id),
-        (wanted.action, AuditEntry.action == wanted.action),
-        (wanted.since, AuditEntry.at >= wanted.since),
-        (wanted.until, AuditEntry.at < wanted.until),
+    asked: list[tuple[object, Callable[[], ColumnElement[bool]]]] = [
+        (account_id, lambda: AuditEntry.account_id == account_id),
+        (wanted.actor_id, lambda: AuditEntry.actor_id == wanted.actor_id),
+        (wanted.object_kind, lambda: AuditEntry.object_kind == wanted.object_kind),
+        (wanted.object_id, lambda: AuditEntry.object_id == wanted.object_id),
+        (wanted.action, lambda: AuditEntry.action == wanted.action),
+        (wanted.since, lambda: AuditEntry.at >= wanted.since),
+        (wanted.until, lambda: AuditEntry.at < wanted.until),
     ]
-    rows = select(AuditEntry).where(*(condition for value, condition in asked if value is not None))
+    rows = select(AuditEntry).where(*(condition() for value, condition in asked if value is not None))
     return await read_page(session, rows, (AuditEntry.at, AuditEntry.id), request, newest_first=True)
 
 

@@ -23,7 +23,7 @@ def new_secret() -> str:
 
 def uri(secret: str, login: str) -> str:
     """What a QR code for an authenticator says."""
-    return pyotp.TOTP(secret).provisioning_uri(login, issuer_name=ISSUER)
+    return pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name=ISSUER)
 
 
 def step_of(code: str, secret: str, at: datetime, last_step: int) -> int | None:

@@ -156,7 +156,8 @@ def _scopes(ask: Ask, wanted: list[str] | None) -> list[str] | None:
     own = ask.identity.scopes
     if wanted is None:
         return None if own is None else sorted(own)
-    if unknown := set(wanted) - ask.request.app[SCOPES]:
+    known = ask.request.app[SCOPES]
+    if unknown := set(wanted) - known:
         raise Unusable(f"scopes.{wanted.index(min(unknown))}", "unknown_scope")
     if exceed(wanted, own):
         raise Unusable("scopes", "exceeds")
