@@ -13,6 +13,7 @@ from aiohttp import web
 
 from portal_api import docs_page, health, middleware
 from portal_api.access import known_scopes
+from portal_api.following import end_streams, tailing
 from portal_api.limits import Rate
 from portal_api.openapi import document
 from portal_api.resources import (
@@ -21,20 +22,28 @@ from portal_api.resources import (
     calls,
     deliveries,
     devices,
+    events,
+    fax_settings,
+    fax_submissions,
+    faxes,
     messages,
     notification_rules,
     numbers,
+    phonebook,
+    phonebook_imports,
     prompts,
     rules,
     schedules,
     sessions,
+    softphone,
     tokens,
     transcripts,
+    trunks,
     user,
     users,
     whitelists,
 )
-from portal_api.routing import PARTS, SCOPES, Parts, Route, bound
+from portal_api.routing import PARTS, READERS, SCOPES, Parts, Route, bound, readers_of
 from portal_api.sweeping import sweeping
 from portal_api.uses import USES, noting_uses
 from settings import SettingsRefused, read_settings
@@ -59,12 +68,20 @@ RESOURCES = [
     notification_rules.resource,
     deliveries.resource,
     transcripts.resource,
+    fax_settings.resource,
+    fax_submissions.resource,
+    faxes.resource,
     calls.resource,
+    phonebook.resource,
+    phonebook_imports.resource,
+    softphone.resource,
+    events.resource,
     accounts.resource,
     users.resource,
     user.resource,
     sessions.resource,
     tokens.resource,
+    trunks.resource,
     audit_log.resource,
     health.resource,
 ]
@@ -79,6 +96,9 @@ def build_app(parts: Parts) -> web.Application:
     )
     app[PARTS] = parts
     app.on_cleanup.append(lambda _app: parts.studio.close())
+    app.cleanup_ctx.append(tailing)
+    app.on_shutdown.append(end_streams)
+    app[READERS] = readers_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     app[middleware.RATE] = Rate(parts.access.requests_per_s)
     app[SCOPES] = frozenset(known_scopes((route.method, route.path) for route in ROUTES if not route.public))

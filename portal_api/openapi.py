@@ -118,11 +118,11 @@ def _responses(route: Route, names: Names) -> Json:
     responses: Json = {"default": _problem(names)}
     if route.produces:
         content: Json = {media_type: {} for media_type in route.produces}
-        if route.method != "GET":
+        if route.method != "GET" or not any(kind.startswith("audio/") for kind in route.produces):
             return {str(route.status): {"description": "ファイル", "content": content}, **responses}
         return {
-            "200": {"description": "音声", "content": content},
-            "206": {"description": "音声の一部", "content": content},
+            "200": {"description": "ファイル", "content": content},
+            "206": {"description": "ファイルの一部", "content": content},
             "304": {"description": "変わっていない"},
             **responses,
         }

@@ -26,7 +26,7 @@ LONGEST_TEXT = 500
 MOST_IN_FULL = 200
 """Rows of one kind that are logged one by one when they change together; of the rest, their number."""
 
-UNSAID = {"created_at", "updated_at", "search_text", "words", "last_used_at"}
+UNSAID = {"created_at", "updated_at", "search_text", "sort_key", "words", "last_used_at"}
 """Columns that say nothing about what somebody wanted."""
 
 NAMES = ("name", "e164", "username", "login", "label")
@@ -232,6 +232,8 @@ def _masked(key: str, value: Any) -> Any:
             return value.isoformat()
         case str() if len(value) > LONGEST_TEXT:
             return f"{value[:LONGEST_TEXT]}…"
+        case bytes():
+            return f"{len(value)} bytes"
         case None | bool() | int() | float() | str() | list() | dict():
             return value
         case _:
