@@ -1,6 +1,7 @@
 """The tables, a file per subject."""
 
-from store.models.accounts import Account, Role, Token
+from store.models.accounts import Account, Role, SignInCount, Token, TokenKind, User, UserDevice
+from store.models.audit import ActorKind, AuditAction, AuditEntry
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.events import Event, IdempotencyKey
@@ -62,6 +63,9 @@ __all__ = [
     "SWITCHABLE",
     "UNCHARGED",
     "Account",
+    "ActorKind",
+    "AuditAction",
+    "AuditEntry",
     "Base",
     "BlockedCaller",
     "Call",
@@ -120,14 +124,18 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "SignInCount",
     "StandbyType",
     "SubmissionState",
     "Token",
+    "TokenKind",
     "Transcript",
     "TranscriptState",
     "Treatment",
     "Trunk",
     "UTCDateTime",
+    "User",
+    "UserDevice",
     "VoiceMessage",
     "WhenUnanswered",
     "Whitelist",
