@@ -38,7 +38,7 @@ OWN_SUBROUTINES = {
     "slip", "hand-in", "look-for-caller", "take-off", "as-the-trunk-wants", "called", "called-leg",
     "called-leg-over",    "call-slip", "call-over", "device-calls", "transferred-out",
 }  # fmt: skip
-ELSEWHERE = {"recording-options"}
+ELSEWHERE = {"recording-options", "recording-control"}
 """In `recording.conf`, which has a test of its own."""
 
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
