@@ -9,6 +9,7 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from notify.deliver import deliver
+from notify.faxes import report_fax
 from notify.outbound import open_outside
 from notify.parts import Parts
 from notify.report import report_message
@@ -17,6 +18,7 @@ from settings import Settings
 from settings.service import run_services
 from store.database import Database, open_database
 from store.deliveries import DELIVER, REPORT_MESSAGE
+from store.fax_queue import REPORT_FAX
 from store.media import Media
 from store.reports import report
 from store.worker import Worker
@@ -49,7 +51,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             portal_url=settings.portal_url,
             test_sound=settings.sounds / "tone.wav",
         )
-        handlers = {REPORT_MESSAGE: partial(report_message, parts), DELIVER: partial(deliver, parts)}
+        handlers = {
+            REPORT_MESSAGE: partial(report_message, parts),
+            REPORT_FAX: partial(report_fax, parts),
+            DELIVER: partial(deliver, parts),
+        }
         worker = Worker(database, name, handlers, AT_ONCE)
         tasks = [
             asyncio.create_task(worker.run_anew()),

@@ -28,7 +28,7 @@ from settings import Settings
 from store.arrivals import Arrival, Listed
 from store.database import Database
 from store.errors import SealBroken
-from store.models import EntryKind, now
+from store.models import EntryKind, FaxUse, now
 from store.provisioning import Wanted, WantedDevice, wanted_of_asterisk
 from store.recording_settings import WantedRecording
 from store.revisions import asterisk_revision
@@ -63,6 +63,7 @@ def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) 
         names.KEY_START_PROMPT: str(sound(rule.start_prompt)) if rule else "",
         names.KEY_END_PROMPT: str(sound(rule.end_prompt)) if rule else "",
         names.KEY_DEVICES: ring,
+        names.KEY_FAX: "" if number.fax is FaxUse.NONE else number.fax.value,
         names.KEY_RING_FIRST: _rings_before_message(number, None),
         names.KEY_RING_LISTED: _rings_before_message(number, Listed(EntryKind.NUMBER, "", "")),
     }

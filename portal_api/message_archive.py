@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from portal_api.archives import INDEX, NO_CALLER, NOT_FOUND, Row, content, opened, table, written
 from portal_api.audio import SoundFormat
 from portal_api.schemas import JAPAN
-from portal_api.sound_archive import INDEX, NO_CALLER, NOT_FOUND, Row, content, opened, table, written
 from portal_api.zip_stream import Member, Members, unique_name
 from store.e164 import E164, national
 from store.media import Media
@@ -16,6 +16,7 @@ COLUMNS = (
     "日時",
     "着信番号",
     "発信者",
+    "発信者名",
     "秒数",
     "終了理由",
     "状態",
@@ -50,8 +51,10 @@ async def archive(
     sound: SoundFormat,
     turns: asyncio.Semaphore,
     said: Callable[[VoiceMessage], str],
+    name_of: Callable[[VoiceMessage], str],
 ) -> Members:
-    """Give the files of the ZIP; an id in `wanted` is one that was not found. `said` gives a message's text.
+    """Give the files of the ZIP; an id in `wanted` is one that was not found. `said` gives a message's
+    text, `name_of` its caller's name.
 
     What is wrong with one file stands in the index, which comes last, and stops no other.
     """
@@ -66,16 +69,17 @@ async def archive(
         remarks = [trouble]
         if file is not None:
             yield Member(name, one.started_at.astimezone(JAPAN), content(file, remarks))
-        rows.append(_row(one, said(one), name, remarks[-1]))
+        rows.append(_row(one, said(one), name_of(one), name, remarks[-1]))
     yield Member(INDEX, now().astimezone(JAPAN), table(COLUMNS, rows))
 
 
-def _row(message: VoiceMessage, said: str, name: str, remark: str) -> Row:
+def _row(message: VoiceMessage, said: str, caller_name: str, name: str, remark: str) -> Row:
     at: datetime = message.started_at.astimezone(JAPAN)
     return (
         f"{at:%Y-%m-%d %H:%M:%S}",
         written(E164(message.number.e164)),
         written(E164(message.caller)) if message.caller else NO_CALLER[message.caller_kind],
+        caller_name,
         f"{message.duration_s:.1f}",
         ENDED_BY[message.ended_by],
         STATUS[message.status],

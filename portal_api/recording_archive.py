@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
+from portal_api.archives import INDEX, NO_CALLER, NOT_FOUND, Row, content, opened, table, written
 from portal_api.audio import SoundFormat
 from portal_api.schemas import JAPAN
-from portal_api.sound_archive import INDEX, NO_CALLER, NOT_FOUND, Row, content, opened, table, written
 from portal_api.zip_stream import Member, Members, unique_name
 from store.e164 import E164, national
 from store.media import Media

@@ -33,6 +33,12 @@ async def get_number(session: AsyncSession, account_id: str, number_id: str) -> 
     return number
 
 
+async def number_id_of(session: AsyncSession, account_id: str, e164: E164) -> str | None:
+    """The id of the account's number."""
+    ours = (PhoneNumber.account_id == account_id, PhoneNumber.e164 == e164)
+    return await session.scalar(select(PhoneNumber.id).where(*ours))
+
+
 async def add_number(
     session: AsyncSession, account_id: str, e164: E164, use: NumberUse, display_name: str = ""
 ) -> PhoneNumber:

@@ -1,42 +1,20 @@
-"""What is kept no longer: messages and recordings past their time, and files that no row knows of."""
+"""Messages that are kept no longer: those past their account's time."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy import select, tuple_
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import InstrumentedAttribute
 
-from store.chores import claim
 from store.database import Database
 from store.media import Media
 from store.messages import delete_messages
-from store.models import Account, Recording, VoiceMessage, now
-from store.recordings import KEPT_FOR, Milestone, delete_recordings, note
+from store.models import Account, VoiceMessage
 
 log = logging.getLogger(__name__)
 
-PURGE_EVERY = timedelta(minutes=10)
-SWEEP_EVERY = timedelta(days=1)
-LOOK_S = 60.0
-"""How often a process looks whether the chore is due."""
-
 BATCH = 500
 BY = "retention"
-MESSAGES = "messages"
-RECORDINGS = "recordings"
-NAMES = {MESSAGES: VoiceMessage.media, RECORDINGS: Recording.media}
-"""Folder of the media folder -> the column that knows its files."""
-
-UNKNOWN_AFTER = timedelta(days=1)
-"""A file may be there for a moment before its row is; not for a day."""
-
-UNKNOWN_KEPT = timedelta(days=30)
-"""How long such a file stays on disk: its row may come back, with a newer copy of the database."""
 
 
 @dataclass(frozen=True)
@@ -45,48 +23,6 @@ class Purged:
 
     deleted: int = 0
     failed: int = 0
-
-
-@dataclass(frozen=True)
-class Swept:
-    """Files that no row knows of: how many went, and how many stay a while."""
-
-    removed: int = 0
-    left: int = 0
-
-
-async def keep_house(database: Database, media: Media) -> None:
-    """Purge every ten minutes and sweep once a day, in one process of all; until it is cancelled."""
-    while True:
-        await _at_most_every(
-            database, "purge_messages", PURGE_EVERY, lambda: purge_messages(database, media, now())
-        )
-        await _at_most_every(
-            database, "purge_recordings", PURGE_EVERY, lambda: purge_recordings(database, media, now())
-        )
-        await _at_most_every(
-            database, "miss_recordings", SWEEP_EVERY, lambda: miss_recordings(database, media, now())
-        )
-        await _at_most_every(
-            database, "sweep_files", SWEEP_EVERY, lambda: sweep_files(database, media, now())
-        )
-        await asyncio.sleep(LOOK_S)
-
-
-async def _at_most_every(
-    database: Database, name: str, every: timedelta, chore: Callable[[], Awaitable[object]]
-) -> None:
-    try:
-        async with database.session() as session:
-            ours = await claim(session, name, now(), every)
-        if ours:
-            await chore()
-    except (SQLAlchemyError, OSError) as away:
-        said = str(away).partition("\n")[0]
-        log.warning("%s: %s: %s", name, type(away).__name__, said, extra={"action": "chore_failed"})
-    except Exception:
-        # Whatever it is: this task must outlive it, and the next period tries again.
-        log.exception("%s failed", name, extra={"action": "chore_failed"})
 
 
 async def purge_messages(database: Database, media: Media, at: datetime) -> Purged:
@@ -126,126 +62,3 @@ async def _purge_account(database: Database, media: Media, account_id: str, befo
         failed += outcome.count("failed")
         # Past those that failed, or they would come again for ever.
         batch = expired.where(tuple_(*key) > tuple_(*rows[-1])).limit(BATCH)
-
-
-async def purge_recordings(database: Database, media: Media, at: datetime) -> Purged:
-    """Delete the recordings that are past their thirty days as of `at`, with their files.
-
-    A file that cannot be removed keeps its recording until the next time, and stops no other.
-    """
-    purged = Purged()
-    key = (Recording.created_at, Recording.id)
-    expired = select(Recording.account_id, *key).where(key[0] < at - KEPT_FOR).order_by(*key)
-    batch = expired.limit(BATCH)
-    while True:
-        async with database.session() as session:
-            rows = (await session.execute(batch)).all()
-        if not rows:
-            break
-        for account_id in sorted({row.account_id for row in rows}):
-            ids = [row.id for row in rows if row.account_id == account_id]
-            gone = await delete_recordings(database.session, media, account_id, ids, BY)
-            outcome = list(gone.values())
-            deleted, failed = outcome.count("deleted"), outcome.count("failed")
-            purged = Purged(purged.deleted + deleted, purged.failed + failed)
-        # Past those that failed, or they would come again for ever.
-        batch = expired.where(tuple_(*key) > tuple_(rows[-1].created_at, rows[-1].id)).limit(BATCH)
-    if purged.deleted:
-        log.info("%d recordings were past their time", purged.deleted, extra={"action": "purged"})
-    if purged.failed:
-        log.warning("%d recordings could not be deleted", purged.failed, extra={"action": "purge_failed"})
-    return purged
-
-
-async def miss_recordings(database: Database, media: Media, at: datetime) -> int:
-    """Note of each recording whose file is gone since when it is missed; give how many are newly missed."""
-    missed = 0
-    key = (Recording.created_at, Recording.id)
-    known = select(Recording).where(Recording.missing_since.is_(None)).order_by(*key)
-    batch = known.limit(BATCH)
-    while True:
-        async with database.session() as session:
-            rows = list(await session.scalars(batch))
-            if not rows:
-                break
-            gone = await asyncio.to_thread(media.missing, [row.media for row in rows])
-            for row in rows:
-                if row.media in gone:
-                    row.missing_since = at
-                    note(session, row.call_id, [Milestone(at, "recording_missing", {"recording_id": row.id})])
-                    missed += 1
-        batch = known.where(tuple_(*key) > tuple_(rows[-1].created_at, rows[-1].id)).limit(BATCH)
-    if missed:
-        log.error("%d recordings have lost their files", missed, extra={"action": "recordings_missing"})
-    return missed
-
-
-async def sweep_files(database: Database, media: Media, at: datetime) -> Swept:
-    """Find the files that no message and no recording has known of for a day; remove those a month old."""
-    swept = Swept()
-    for kind, column in NAMES.items():
-        one = await _sweep(database, media, at, kind, column)
-        swept = Swept(swept.removed + one.removed, swept.left + one.left)
-    return swept
-
-
-async def _sweep(
-    database: Database, media: Media, at: datetime, kind: str, column: InstrumentedAttribute[str]
-) -> Swept:
-    removed = left = 0
-    for folder in await asyncio.to_thread(_folders, media.folder / kind):
-        aged = await asyncio.to_thread(_named_before, folder, at - UNKNOWN_AFTER)
-        unknown = await _without_row(
-            database, {str(path.relative_to(media.folder)): path for path in aged}, column
-        )
-        old = await asyncio.to_thread(_named_before, folder, at - UNKNOWN_KEPT)
-        gone = await asyncio.to_thread(_remove, [path for path in unknown if path in old])
-        removed += gone
-        left += len(unknown) - gone
-    if removed or left:
-        log.warning(
-            "%d files of no row in %s were removed, %d are left",
-            removed,
-            kind,
-            left,
-            extra={"action": "swept"},
-        )
-    return Swept(removed, left)
-
-
-async def _without_row(
-    database: Database, files: dict[str, Path], column: InstrumentedAttribute[str]
-) -> list[Path]:
-    names = list(files)
-    known: set[str] = set()
-    for first in range(0, len(names), BATCH):
-        asked = column.in_(names[first : first + BATCH])
-        async with database.session() as session:
-            known |= set(await session.scalars(select(column).where(asked)))
-    return [path for name, path in files.items() if name not in known]
-
-
-def _folders(top: Path) -> list[Path]:
-    return [path for path in top.rglob("*") if path.is_dir()]
-
-
-def _named_before(folder: Path, moment: datetime) -> set[Path]:
-    """The files of `folder` that got their name before then."""
-    # The change time, not the modification time: a recording that waited in the spool is old itself.
-    return {
-        path
-        for path in folder.iterdir()
-        if path.is_file() and path.stat(follow_symlinks=False).st_ctime < moment.timestamp()
-    }
-
-
-def _remove(paths: list[Path]) -> int:
-    """Remove them, and say how many of them went."""
-    gone = 0
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
-            gone += 1
-        except OSError as refused:
-            log.warning("a file of no row stays: %s", refused.strerror, extra={"action": "sweep_failed"})
-    return gone

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from PIL import Image
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.accounts import create_account
@@ -16,15 +17,22 @@ from store.models import (
     Call,
     CallerKind,
     EndedBy,
+    Fax,
+    FaxDirection,
+    FaxSetting,
+    FaxState,
+    FaxSubmission,
     JournalEntry,
     MessageSource,
     NumberUse,
     Recording,
     Role,
+    SubmissionState,
     VoiceMessage,
     new_id,
 )
 from store.numbers import add_number
+from store.phonebook import set_contract
 from store.prompts import add_prompt
 from store.rules import create_rule
 from store.tokens import issue_token
@@ -70,6 +78,7 @@ async def furnish(session: AsyncSession, media: Media, name: str, e164: str) -> 
     end = await add_prompt(session, media, account.id, number.id, "終了", wav(1.0, b"\x03\x04"))
     rule = await create_rule(session, account.id, number.id, "昼休み", start.id, end.id)
     device, _ = await create_device(session, SECRET_KEY, account.id)
+    await set_contract(session, account.id, True)
     message = await leave_message(session, media, account.id, number.id, FIRST_CALL)
     recording = await leave_recording(session, media, account.id, number.id, FIRST_CALL)
     return Furnished(
@@ -173,3 +182,45 @@ async def leave_recording(
     session.add(recording)
     await session.flush()
     return recording
+
+
+async def leave_fax(session: AsyncSession, media: Media, account_id: str, number_id: str) -> Fax:
+    """Give the number the FAX option and a fax of one page that it sent."""
+    session.add(FaxSetting(number_id=number_id, enabled=True))
+    page, pdf = io.BytesIO(), io.BytesIO()
+    Image.new("1", (1728, 200), 1).save(page, "TIFF", compression="group4")
+    Image.new("1", (1728, 200), 1).save(pdf, "PDF")
+    names = {kind: f"faxes/2026/11/23/{new_id()}.{kind}" for kind in ("given.pdf", "pdf", "tiff")}
+    for kind, content in (("given.pdf", pdf), ("pdf", pdf), ("tiff", page)):
+        media.put(content.getvalue(), names[kind])
+    files = {
+        "pdf": names["pdf"],
+        "pdf_sha256": sha256(pdf.getvalue()).hexdigest(),
+        "tiff": names["tiff"],
+        "pages": 1,
+    }
+    submission = FaxSubmission(
+        account_id=account_id,
+        number_id=number_id,
+        submitted_by="test",
+        state=SubmissionState.READY,
+        document=names["given.pdf"],
+        **files,
+    )
+    session.add(submission)
+    await session.flush()
+    fax = Fax(
+        account_id=account_id,
+        number_id=number_id,
+        submission_id=submission.id,
+        direction=FaxDirection.OUT,
+        state=FaxState.SENT,
+        other_party="+81666666666",
+        started_at=FIRST_CALL,
+        ended_at=FIRST_CALL + timedelta(seconds=40),
+        pages_done=1,
+        **files,
+    )
+    session.add(fax)
+    await session.flush()
+    return fax

@@ -42,6 +42,7 @@ WANTED_EVENTS = (
     "StasisEnd",
     "ChannelDtmfReceived",
     "ChannelHangupRequest",
+    "ChannelToneDetected",
     "PlaybackFinished",
     "RecordingFinished",
     "RecordingFailed",
@@ -392,6 +393,14 @@ class AriSession:
         """Every channel of this Asterisk, ours or not."""
         found: list[Json] = await self._ask_http("GET", "/channels")
         return found
+
+    async def variable(self, channel: str, name: str) -> str:
+        """A channel's variable, or a function's value of it; empty where it has none. Raises HungUp."""
+        try:
+            answer = await self._ask_http("GET", f"/channels/{quote(channel)}/variable", variable=name)
+        except AsteriskRefused as refused:
+            raise of_channel(refused.status, str(refused)) from None
+        return str(answer["value"])
 
     async def living_calls(self) -> set[str]:
         """The ids of all channels, and of the calls that they belong to."""

@@ -1,9 +1,13 @@
 """Every name that Python and `asterisk-conf/extensions.conf` share; a test holds them against each other."""
 
+from store import fax_line
+
 APPLICATION = "denwaban"
 """Our Stasis application."""
 
 CONTEXT_TRUNK = "from-trunk"
+CONTEXT_CALLED = "called"
+"""A call from a trunk, by the number that was called."""
 CONTEXT_DEVICE = "from-device"
 CONTEXT_AWAY = "control-plane-away"
 """Does the whole job without the control plane."""
@@ -23,6 +27,14 @@ CONTEXT_REFUSED = "refused"
 CONTEXT_LAMP = "lamp"
 """Sets the counts of a mailbox; also the context that mailboxes are in."""
 
+CONTEXT_FAX_HEARD = "fax-heard"
+"""Included wherever a call may become a fax; Asterisk's detector wants `fax` in the context it is in."""
+
+CONTEXT_FAX_RECEIVE = fax_line.CONTEXT_RECEIVE
+CONTEXT_FAX_SEND = fax_line.CONTEXT_SEND
+CONTEXT_FAX_DIAL = fax_line.CONTEXT_DIAL
+CONTEXT_FAX_DONE = fax_line.CONTEXT_DONE
+
 LAMP_MAILBOX = "LAMP_MAILBOX"
 LAMP_NEW = "LAMP_NEW"
 LAMP_OLD = "LAMP_OLD"
@@ -40,6 +52,8 @@ KEY_RING_FIRST = "ring_first"
 """How long the devices ring before a message is taken, in seconds; none: not at all."""
 KEY_RING_LISTED = "ring_listed"
 """What `ring_first` is for callers of the whitelist; none: they ring, and an announcement follows."""
+KEY_FAX = "fax"
+"""`only`: every call is a fax (FAX専用モード); `shared`: one in which fax is heard; none: never."""
 NUMBER_KEYS = (
     KEY_USE,
     KEY_RUSUREPO,
@@ -49,6 +63,7 @@ NUMBER_KEYS = (
     KEY_DEVICES,
     KEY_RING_FIRST,
     KEY_RING_LISTED,
+    KEY_FAX,
 )
 
 WHITELIST_FAMILY = "allow"
@@ -135,6 +150,10 @@ GLOBAL_DIAL_LIMIT = "DIAL_LIMIT_S"
 GLOBAL_CALLBACK = "CALLBACK_S"
 GLOBAL_HEARTBEAT = "HEARTBEAT"
 GLOBAL_AGI_URL = "AGI_URL"
+GLOBAL_FAX_FOLDER = "FAX_FOLDER"
+GLOBAL_FAX_LIMIT = fax_line.VAR_LIMIT_S
+"""For a call that brings no limit of its own, as every received one."""
+GLOBAL_FAX_RING = fax_line.VAR_RING_S
 GLOBALS = (
     GLOBAL_CALL_LIMIT,
     GLOBAL_MESSAGE_LIMIT,
@@ -151,6 +170,9 @@ GLOBALS = (
     GLOBAL_CALLBACK,
     GLOBAL_HEARTBEAT,
     GLOBAL_AGI_URL,
+    GLOBAL_FAX_FOLDER,
+    GLOBAL_FAX_LIMIT,
+    GLOBAL_FAX_RING,
 )
 
 SLIP_KEYS = (
@@ -164,6 +186,7 @@ SLIP_KEYS = (
     "record",
     "dial",
     "rule",
+    "fax",
     "ended_at",
     "source",
     "direction",

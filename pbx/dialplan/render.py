@@ -9,6 +9,8 @@ from pbx.routing.limits import (
     CALL_LIMIT_S,
     DIAL_LIMIT_S,
     FALLBACK_CALL_LIMIT_S,
+    FAX_LIMIT_S,
+    FAX_RING_S,
     MESSAGE_S,
     RING_LIMIT_S,
     SILENCE_S,
@@ -139,7 +141,7 @@ secret = {settings.ami_password}
 deny = 0.0.0.0/0.0.0.0
 permit = 127.0.0.1/255.255.255.255
 read = none
-write = system,reporting,command,originate,call
+write = system,call,reporting,command,originate
 writetimeout = 1000
 """
 
@@ -208,7 +210,7 @@ aors = trunk-main
 trust_id_inbound = yes
 trust_id_outbound = yes
 send_pai = yes
-t38_udptl = yes
+t38_udptl = {"yes" if settings.trunk_t38 else "no"}
 t38_udptl_ec = redundancy
 t38_udptl_maxdatagram = 1440
 timers = no
@@ -260,6 +262,9 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_DIAL_LIMIT: DIAL_LIMIT_S,
         names.GLOBAL_CALLBACK: round(CALLBACK_AWAITED.total_seconds()),
         names.GLOBAL_HEARTBEAT: settings.heartbeat_file,
+        names.GLOBAL_FAX_FOLDER: settings.fax_spool,
+        names.GLOBAL_FAX_LIMIT: FAX_LIMIT_S,
+        names.GLOBAL_FAX_RING: FAX_RING_S,
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
     }
     return "".join(f"{name} = {value}\n" for name, value in values.items())

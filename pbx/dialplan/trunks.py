@@ -42,7 +42,7 @@ def trunk_objects(settings: Settings, trunk: Trunk, password: str | None) -> Obj
         "allow": f"!all,{','.join(trunk.codecs)}",
         "aors": name,
         **media_fields(settings),
-        # Unset, it would be kept as the number "unknown", and stand for every caller who is told by From only.
+        # Unset, it would be kept as the number "unknown", and stand for callers who are told by From only.
         "callerid": names.NAME_OF_TRUNKS,
         # The carrier alone may assert a caller's number, and is told ours though it be hidden (RFC 3325).
         "trust_id_inbound": "yes",

@@ -36,7 +36,7 @@ from store.database import Database
 from store.journal import CallJournal
 from store.media import Media
 from store.models import Call as CallRow
-from store.models import CallerKind, JournalEntry, MessageSource, now
+from store.models import CallerKind, FaxUse, JournalEntry, MessageSource, now
 from store.prompts import media_name
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Runner:
         ours = await self._parts.ari.our_channel_ids() & channels.keys()
         for call in known:
             if call.id not in ours:
-                call.gone()
+                call.gone(elsewhere=call.id in channels)
             else:
                 await call.catch_up()
         forsaken = ours - self.calls.keys()
@@ -193,6 +193,7 @@ class Runner:
             return await self._fall_back(call)
         if call.rang_for is not None and not call.past:
             await self._remember(call)
+        call.listens_for_fax = arrival is not None and arrival.fax is FaxUse.SHARED
         self._open(call, arrival)
         return await inbound(
             call, arrival, self._greeting, lambda call, recording: self._keep(call, recording, arrival)
@@ -323,7 +324,7 @@ class Runner:
             rule_id=arrival.rule.id if arrival.rule else None,
         )
         try:
-            return await self._parts.keeping.keep(taken, call.over)
+            return await self._parts.keeping.keep(taken, call.ended)
         except OSError as problem:
             log.error("the message waits in the spool: %s", problem, extra={"action": "media_away"})
             call.journal.note(call.id, "message_waits", reason=str(problem))
@@ -354,7 +355,10 @@ class Runner:
                 # It may have come back from the dialplan already.
                 del self.calls[call.id]
         if call.handed_over:
-            call.journal.note(call.id, "handed_to_dialplan")
+            call.journal.note(call.id, "became_fax" if call.became_fax else "handed_to_dialplan")
+            if call.became_fax:
+                call.journal.change_call(call.id, answered_at=call.answered_at)
+                call.over.set()
             return
         call.over.set()
         call.journal.note(call.id, "ended", result=str(outcome))

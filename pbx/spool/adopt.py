@@ -44,6 +44,8 @@ class _Known:
     ended_at: datetime | None = None
     """As the call's row says."""
     outcome: MessageOutcome | None = None
+    said: bool = False
+    """The recording came to an end of its own, whatever the call did then."""
 
 
 class Adoption:
@@ -128,7 +130,11 @@ class Adoption:
             log.error("a recording belongs to no number of ours", extra={"action": "unclaimed"})
             await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
             return
-        if known.outcome or not any(path.stat().st_size > HEADER_BYTES for path in files):
+        if slip and slip.fax:
+            self._journal.note(call_id, "fax_ended", status=slip.fax)
+        # What was being recorded when a fax was heard is its tones: no message.
+        wanted = known.said or not (slip and slip.fax)
+        if known.outcome or not (wanted and any(path.stat().st_size > HEADER_BYTES for path in files)):
             self._close(known, slip, _result_of(known.outcome, slip))
             unreadable = files if known.outcome is MessageOutcome.UNREADABLE else ()
             every = (*files, self._spool / f"{call_id}.slip")
@@ -180,7 +186,7 @@ class Adoption:
             files=files,
             rule_id=_rule_of(slip) or (setting.rule_id if setting else None),
         )
-        return _Known(taken, call.ended_at, call.message_outcome)
+        return _Known(taken, call.ended_at, call.message_outcome, bool(recorded) or _said(slip))
 
     async def _from_slip(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
         """A call that never had a row: write one."""
@@ -213,7 +219,12 @@ class Adoption:
             started_at=taken.started_at,
         )
         self._journal.note(call_id, "arrived", source=taken.source.value, at=taken.started_at.isoformat())
-        return _Known(taken)
+        return _Known(taken, said=_said(slip))
+
+
+def _said(slip: Slip | None) -> bool:
+    """The dialplan's recording was ended by the caller or by its limits, not by a fax."""
+    return slip is not None and slip.ended_by in {EndedBy.HASH, EndedBy.LIMIT, EndedBy.SILENCE}
 
 
 def _rule_of(slip: Slip | None) -> str | None:
@@ -235,6 +246,8 @@ def _result_of(outcome: MessageOutcome | None, slip: Slip | None) -> str:
     """How a call came out whose recording was settled before, or that left none."""
     if outcome:
         return "message" if outcome is MessageOutcome.KEPT else "no_message"
+    if slip is not None and slip.fax:
+        return "fax" if slip.fax == "SUCCESS" else "fax_failed"
     if slip is None or not slip.dial:
         return "hung_up"
     return {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up"}.get(slip.dial, "no_answer")

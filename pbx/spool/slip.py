@@ -33,6 +33,9 @@ class Slip:
     ended_at: datetime | None = None
     record: str = ""
     dial: str = ""
+    fax: str = ""
+    """The call was a fax, or became one: `BEGAN`, then how it came out."""
+
     rule: str = ""
     """The id of the 留守レポ rule that took the call."""
     source: str = "dialplan"
@@ -79,6 +82,7 @@ def parse_slip(text: str) -> Slip:
         ended_at=_time(lines.get("ended_at")),
         record=lines.get("record", ""),
         dial=lines.get("dial", ""),
+        fax=lines.get("fax", ""),
         rule=lines.get("rule", ""),
         source=lines.get("source", "dialplan"),
         direction=lines.get("direction", ""),
@@ -105,6 +109,7 @@ def format_slip(slip: Slip) -> str:
         "presentation": slip.presentation,
         "record": slip.record,
         "dial": slip.dial,
+        "fax": slip.fax,
         "rule": slip.rule,
         "source": slip.source,
         **{name: f"{at.timestamp():.3f}" for name, at in times.items() if at},

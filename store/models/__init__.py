@@ -1,8 +1,24 @@
 """The tables, a file per subject."""
 
-from store.models.accounts import Account, Role, Token
+from store.models.accounts import Account, Role, SignInCount, Token, TokenKind, User, UserDevice
+from store.models.audit import ActorKind, AuditAction, AuditEntry
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
+from store.models.events import Event, IdempotencyKey
+from store.models.faxes import (
+    Fax,
+    FaxAccess,
+    FaxAttempt,
+    FaxDirection,
+    FaxPeer,
+    FaxResultClass,
+    FaxSetting,
+    FaxState,
+    FaxSubmission,
+    FaxTransport,
+    FaxUse,
+    SubmissionState,
+)
 from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, MessageStatus, VoiceMessage
 from store.models.notifications import (
@@ -23,6 +39,16 @@ from store.models.outbound import (
     OutboundSetting,
 )
 from store.models.parts import Chore, PartReport, Revision
+from store.models.phonebook import (
+    DevicePhonebook,
+    ImportState,
+    PhonebookContract,
+    PhonebookEntry,
+    PhonebookImport,
+    PhonebookLink,
+    PhonebookNumber,
+    StandbyType,
+)
 from store.models.recordings import Recording, RecordingSetting, RecordingTranscript
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
@@ -36,6 +62,9 @@ __all__ = [
     "SWITCHABLE",
     "UNCHARGED",
     "Account",
+    "ActorKind",
+    "AuditAction",
+    "AuditEntry",
     "Base",
     "Call",
     "CallerKind",
@@ -46,9 +75,24 @@ __all__ = [
     "DestinationClass",
     "Device",
     "DeviceCalling",
+    "DevicePhonebook",
     "DidLocation",
     "EndedBy",
     "EntryKind",
+    "Event",
+    "Fax",
+    "FaxAccess",
+    "FaxAttempt",
+    "FaxDirection",
+    "FaxPeer",
+    "FaxResultClass",
+    "FaxSetting",
+    "FaxState",
+    "FaxSubmission",
+    "FaxTransport",
+    "FaxUse",
+    "IdempotencyKey",
+    "ImportState",
     "Job",
     "JobState",
     "JournalEntry",
@@ -62,6 +106,11 @@ __all__ = [
     "OutboundSetting",
     "PartReport",
     "PhoneNumber",
+    "PhonebookContract",
+    "PhonebookEntry",
+    "PhonebookImport",
+    "PhonebookLink",
+    "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
     "Recording",
@@ -72,11 +121,17 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "SignInCount",
+    "StandbyType",
+    "SubmissionState",
     "Token",
+    "TokenKind",
     "Transcript",
     "TranscriptState",
     "Trunk",
     "UTCDateTime",
+    "User",
+    "UserDevice",
     "VoiceMessage",
     "WhenUnanswered",
     "Whitelist",

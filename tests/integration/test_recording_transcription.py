@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 LIMIT_S = 40.0
 
 
-def stereo(left: numpy.ndarray, right: numpy.ndarray) -> bytes:  # type: ignore[type-arg]
+def stereo(left: numpy.ndarray, right: numpy.ndarray) -> bytes:
     longest = max(len(left), len(right))
     both = numpy.zeros((longest, 2), numpy.int16)
     both[: len(left), 0], both[: len(right), 1] = left, right

@@ -10,11 +10,13 @@ from sqlalchemy import select
 
 from pbx.recordings.adopt import RecordingAdoption
 from store.database import Database
+from store.housekeeping import Swept, sweep_files
 from store.media import Media
 from store.models import Job, JournalEntry, Recording, new_id, now
+from store.recording_retention import miss_recordings, purge_recordings
 from store.recording_settings import RecordingChoice, set_recording
 from store.recordings import KEPT_FOR
-from store.retention import Purged, Swept, miss_recordings, purge_recordings, sweep_files
+from store.retention import Purged
 from tests.furnishing import FIRST_CALL, Furnished, leave_recording
 
 pytestmark = pytest.mark.integration

@@ -7,12 +7,13 @@ import pytest
 
 from pbx.dialplan import names
 from pbx.routing.caller import REASONS
+from store import fax_line
 from store.models import CallerKind, DidLocation
 
 pytestmark = pytest.mark.unit
 
 CONF = Path(__file__).parents[2] / "asterisk-conf"
-FILES = ("extensions.conf", "calling.conf")
+FILES = ("extensions.conf", "calling.conf", "fax.conf")
 DIALPLAN = "\n".join(
     line
     for file in FILES
@@ -24,19 +25,22 @@ CHANNEL_VARIABLES = {
     "RING_S", "RULE", "SLIP", "STARTED_AT",
     "ADDRESS", "CLASS", "COLLEAGUE", "DID", "DESTINATION", "DEVICE", "DIRECTION", "KEYS", "LIMIT",
     "RECORDING_DIAL_OPTIONS", "REST", "SAID", "SIP", "TO", "TRUNK", "TRUNKS",
+    "FAX_DIALS", "FAX_HOW", "FAX_SLIP",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
 OF_ASTERISK = {
     "ANSWEREDTIME", "ANSWEREDTIME_MS", "ARG", "BLINDTRANSFER", "GOSUB_RETVAL", "HANGUPCAUSE",
     "EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS",
+    "FAXSTATUS", "FAXERROR", "FAXSTATUSSTRING", "FAXPAGES", "FAXBITRATE", "FAXRESOLUTION", "REMOTESTATIONID",
+    "FAXMODE",
 }  # fmt: skip
 OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
 """Inherited by every channel that the call makes."""
 
 OWN_SUBROUTINES = {
     "slip", "hand-in", "look-for-caller", "take-off", "as-the-trunk-wants", "called", "called-leg",
-    "called-leg-over",    "call-slip", "call-over", "device-calls", "transferred-out",
+    "called-leg-over", "call-slip", "call-over", "device-calls", "transferred-out", "listen-for-fax",
 }  # fmt: skip
 ELSEWHERE = {"recording-options", "recording-control"}
 """In `recording.conf`, which has a test of its own."""
@@ -63,13 +67,16 @@ def test_every_jump_lands() -> None:
 
 
 def test_variables() -> None:
-    used = set(re.findall(r"\$\{([A-Z_]+)[12]?(?:[:}]|$)", DIALPLAN))
+    used = set(re.findall(r"\$\{([A-Z0-9_]+?)[12]?(?:[:}]|$)", DIALPLAN))
     used |= set(re.findall(r"CUT\(([A-Z]+),\\", DIALPLAN))
     used -= OF_THE_WHOLE_CALL
     used |= {names.GLOBAL_CALL_FOLDER, names.GLOBAL_RECORDING_FEATURES}
-    assert used == set(names.GLOBALS) | set(names.LAMP_VARIABLES) | CHANNEL_VARIABLES | OF_ASTERISK
-    assert set(re.findall(r"Set\(([A-Z][A-Z_]+)=", DIALPLAN)) == CHANNEL_VARIABLES
-    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL
+    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
+    assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
+    # `FAX_ID` is given by who sends; who receives takes the call's.
+    set_here = set(re.findall(r"Set\(([A-Z][A-Z0-9_]+)=", DIALPLAN))
+    assert set_here == CHANNEL_VARIABLES | {fax_line.VAR_ID}
+    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL | {"FAX_SLIP"}
 
 
 def test_channels_tell_which_call_they_belong_to() -> None:
@@ -110,6 +117,28 @@ def test_slip_keys() -> None:
     written = set(re.findall(r"Set\(FILE\(\$\{(?:SLIP|ARG1)\},,,al,u\)=(\w+)=", DIALPLAN))
     # `source` is the control plane's own: a slip without it is the dialplan's.
     assert written == set(names.SLIP_KEYS) - {"source"}
+
+
+def test_fax_slip_keys() -> None:
+    written = re.findall(r"Set\(FILE\(\$\{FAX_SLIP\},,,al,u\)=(\w+)=", DIALPLAN)
+    # Whether error correction is used is noted by the control plane meanwhile.
+    assert set(written) == set(fax_line.SLIP_KEYS) - {"ecm"}
+    # Whoever reads a slip takes it for finished then.
+    of_each_end = re.findall(r"FAX_SLIP\},,,al,u\)=(\w+)=.*\n.*(?:GotoIf|\(done\))", DIALPLAN)
+    assert of_each_end.count("ended_at") == 2
+
+
+def test_a_call_can_become_a_fax_wherever_it_waits() -> None:
+    """Asterisk looks for `fax` in the context that the channel is in, and throws away what it heard else."""
+    stanzas = dict(re.findall(r"^\[([^\]]+)\]\n(.*?)(?=^\[|\Z)", DIALPLAN, re.M | re.S))
+    including = {name for name, text in stanzas.items() if f"include => {names.CONTEXT_FAX_HEARD}" in text}
+    assert including == {
+        names.CONTEXT_CALLED,
+        names.CONTEXT_AWAY,
+        names.CONTEXT_RING,
+        names.CONTEXT_UNANSWERED,
+        names.CONTEXT_TAKE_MESSAGE,
+    }
 
 
 def test_a_ringing_extension_is_one_of_the_dialplans() -> None:
@@ -165,8 +194,10 @@ NEEDED = {
     "Hangup": None, "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
     "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
-    "CUT": "func_cut", "PJSIP_HEADER": "res_pjsip_header_funcs",
-    "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",
+    "ReceiveFAX": "res_fax", "SendFAX": "res_fax", "FAXOPT": "res_fax", "TONE_DETECT": "res_tonedetect",
+    "HANGUPCAUSE": "func_hangupcause", "NoOp": None,
+    "CUT": "func_cut", "PJSIP_ENDPOINT": "func_pjsip_endpoint", "PJSIP_HEADER": "res_pjsip_header_funcs",
+    "HANGUPCAUSE_KEYS": "func_hangupcause",
     "HangupCauseClear": "func_hangupcause", "SHIFT": "func_strings", "STRFTIME": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip

@@ -27,6 +27,7 @@ SLIPS = st.builds(
     ended_at=TIMES,
     record=VALUES,
     dial=VALUES,
+    fax=VALUES,
     rule=VALUES,
     source=VALUES,
 )
