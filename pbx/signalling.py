@@ -11,6 +11,7 @@ from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
 from pbx.recordings.adopt import RecordingAdoption
 from pbx.recordings.control import RecordingControl
+from pbx.recordings.transfers import TransferWatch
 from pbx.signals import Signals
 from settings import Settings
 from settings.service import run_services
@@ -45,6 +46,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
     recordings = RecordingAdoption(settings.call_spool, database, Media(settings.media), channel_ids)
     control = RecordingControl(database, ami, settings.call_spool)
+    transfers = TransferWatch(settings.call_spool, ari.bridges, control.renew)
     handlers = {**signals.handlers, control_job(settings.node): control.carry_out}
     worker = Worker(database, name, handlers, AT_ONCE, poll_s=POLL_S)
     async with ari.only_asking():
@@ -54,6 +56,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             asyncio.create_task(signals.run(), name="lamps"),
             asyncio.create_task(worker.run_anew(), name="worker"),
             asyncio.create_task(recordings.run(), name="recordings"),
+            asyncio.create_task(transfers.run(), name="transfers"),
             asyncio.create_task(_keep_reporting(database, name, ami, worker, recordings), name="report"),
         ]
         for task in tasks:

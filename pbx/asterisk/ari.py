@@ -406,6 +406,10 @@ class AriSession:
         """The ids of all channels, and of the calls that they belong to."""
         return calls_of(await self.channels())
 
+    async def bridges(self) -> list[set[str]]:
+        """Who is connected with whom: the ids of the channels of every bridge."""
+        return [set(bridge["channels"]) for bridge in await self._ask_http("GET", "/bridges")]
+
     async def our_channel_ids(self) -> set[str]:
         """The channels in our application."""
         application = await self._ask_http("GET", f"/applications/{APPLICATION}")

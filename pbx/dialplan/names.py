@@ -95,6 +95,8 @@ RECORDING_STATE = "RECORDING_STATE"
 RECORDING_CONNECTED = "RECORDING_CONNECTED"
 """Shared variable of the outside party's channel: it has been connected."""
 RECORDING_KEY = "D"
+RECORDING_RENEW = "renew"
+"""What is asked for when somebody else talks with the party outside."""
 
 CALLER_FAMILY = "caller"
 """Family of devices as they call, `caller/<user name>/<key>`."""

@@ -90,6 +90,11 @@ class RecordingControl:
         await self._ami.set_variable(channel, names.RECORDING_ASKED, "")
         return ControlOutcome(None, "switch_unavailable")
 
+    async def renew(self, channel: str) -> None:
+        """Begin the recording of this party's channel anew. Raises AsteriskRefused, AsteriskAway."""
+        await self._ami.set_variable(channel, names.RECORDING_ASKED, names.RECORDING_RENEW)
+        await self._ami.press(channel, names.RECORDING_KEY)
+
     async def _is_connected(self, channel: str) -> bool:
         return await self._ami.variable(channel, f"SHARED({names.RECORDING_CONNECTED})") == "1"
 

@@ -221,6 +221,7 @@ async def test_it_goes_on_when_the_call_is_transferred(
         await talk(outside, inside, 1.0)
         await transfer(inside, switch.uri(switch.ready["devices"][1]["username"]))
         colleague = await second.incoming(10)
+        await inside.hang_up()
         await colleague.answer()
         hearing = asyncio.create_task(colleague.hear(tone_of(OUTSIDE_HZ), 10))
         while not hearing.done():

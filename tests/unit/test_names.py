@@ -44,7 +44,7 @@ OWN_SUBROUTINES = {
     "device-calls", "hand-in", "look-for-caller", "listen-for-fax", "slip", "take-off",
     "transferred-out", "was-answered",
 }  # fmt: skip
-ELSEWHERE = {"recording-options"}
+ELSEWHERE = {"recording-options", "recording-control"}
 """In `recording.conf`, which has a test of its own."""
 
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}

@@ -27,7 +27,7 @@ OWN_VARIABLES = {
     "RECORDING_PROMPT", "RECORDING_SECTION", "RECORDING_SLIP", "RECORDING_STATE", "DYNAMIC_FEATURES",
 }  # fmt: skip
 SET_ELSEWHERE = {"ARG1", "ARG2", "ARG3", "DIALSTATUS", "PLAYBACKSTATUS", "RECORDING_MONITOR", "UNIQUEID"}
-OF_OURS = {names.GLOBAL_CALL_FOLDER, names.GLOBAL_RECORDING_FEATURES}
+OF_OURS = {names.GLOBAL_CALL_FOLDER, names.GLOBAL_RECORDING_FEATURES, names.GLOBAL_SOUNDS}
 BROUGHT_BY = NEEDED | {
     "MixMonitor": "app_mixmonitor", "StopMixMonitor": "app_mixmonitor", "SHARED": "func_global",
     "STRFTIME": "func_strings",
@@ -78,8 +78,8 @@ def test_keys() -> None:
     )
     control = DIALPLAN.partition("[recording-control]")[2]
     orders = set(re.findall(r"^exten => (\w+),1", control, re.M)) - {"s"}
-    assert does == {f"recording-{order}": order for order in orders}
-    assert orders == {order.value for order in Order} | {"asked"}
+    assert does == {f"recording-{order}": order for order in orders - {names.RECORDING_RENEW}}
+    assert orders == {order.value for order in Order} | {"asked", names.RECORDING_RENEW}
     assert set(does) == {*names.RECORDING_FEATURES, "recording-asked"}
     assert f"recording-asked => {names.RECORDING_KEY},self," in FEATURES
     assert names.RECORDING_KEY in "ABCD"
