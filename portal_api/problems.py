@@ -36,7 +36,6 @@ TITLES: dict[str, tuple[int, str]] = {
     "number_taken": (409, "この電話番号は既に登録されています"),
     "too_many_services": (409, "通知サービスはこれ以上追加できません"),
     "not_failed": (409, "再送できるのは送信に失敗した通知だけです"),
-    "idempotency_key_reused": (409, "同じIdempotency-Keyが別の内容で使われています"),
     "fax_access_denied": (409, "このIDは、このFAX番号を使えません"),
     "fax_over": (409, "このFAXは既に終わっています"),
     "fax_under_way": (409, "送信中のFAXは削除できません"),
@@ -79,7 +78,6 @@ TITLES: dict[str, tuple[int, str]] = {
 }
 DETAILS: dict[str, str] = {
     **REFUSALS,
-    "idempotency_key_reused": "新しい送信には新しいキーを使ってください。",
     "fax_access_denied": "FAX番号のアクセス設定を確認してください。",
     "fax_under_way": "先に送信を取り消してください。",
     "not_resendable": "再送できるのは、終わった送信だけです。",

@@ -203,8 +203,8 @@ async def test_the_call_of_a_fax_has_a_record(spool: Spool, ours: Furnished) -> 
         for job in await session.scalars(select(Job).where(Job.kind == CLOSE_FAX_CALL)):
             job.run_at = job.created_at
     for _ in range(2):
-        for job in await take(spool.database, (CLOSE_FAX_CALL,), "me", 30, 5):
-            await close_fax_call(spool.parts, job)
+        for taken in await take(spool.database, (CLOSE_FAX_CALL,), "me", 30, 5):
+            await close_fax_call(spool.parts, taken)
     async with spool.database.session() as session:
         call = await session.get_one(Call, CALL)
         entries = await session.scalars(select(JournalEntry.event).where(JournalEntry.call_id == CALL))
