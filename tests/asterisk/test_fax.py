@@ -192,7 +192,7 @@ async def sent(switch: RunningSwitch, far: FarMachine) -> None:
         return [] if any(fax["result"] is None for fax in faxes) else faxes
 
     await eventually(both_answered, FAX_S, "both machines have answered")
-    switch.kill("faxgw")
+    switch.kill("after_calls")
 
     faxes = {fax["other_party"]: fax for fax in await eventually(over, FAX_S, "all are sent")}
     nobody = faxes.pop("+81712340003")

@@ -183,6 +183,8 @@ async def test_a_number_without_the_option_sends_nothing(other_admin: Client, th
 
 
 async def test_the_phonebook_names_destinations(admin: Client, ours: Furnished, database: Database) -> None:
+    async with database.session() as session:
+        await set_contract(session, ours.account_id, False)
     refused = await submit(admin, ours, destinations="", phonebook_entries="x")
     assert refused.body["code"] == "phonebook_not_contracted"
     async with database.session() as session:
