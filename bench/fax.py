@@ -217,7 +217,7 @@ async def speak(faxes: Faxes, minutes: float, at_once: int = 10) -> bool:
     async def call(number: int) -> bool:
         caller = f"09088{number:06}"
         async with room:
-            job = await faxes.far.talk("0312345678", caller, plays)
+            job = await faxes.far.talk("0312345678", caller, Path(plays))
             await job.over(120)
         return "became_fax" in await faxes.switch.journal_of(caller)
 
