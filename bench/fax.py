@@ -36,7 +36,7 @@ ROWS = {STANDARD: 1143, FINE: 2287}
 """Of an A4 page."""
 
 LIMIT_S = 900.0
-PARTS = ("asterisk", "controller", "faxgw")
+PARTS = ("asterisk", "controller", "after_calls")
 
 
 @dataclass(frozen=True)
