@@ -146,8 +146,8 @@ async def test_a_received_fax_is_mailed_with_its_pages(news: News) -> None:
         (DeliveryPurpose.FAX, DeliveryState.SENT, fax_id)
     }
     async with news.database.session() as session:
-        told = await session.scalars(select(JournalEntry.event).where(JournalEntry.call_id == CALL))
-        assert sorted(told) == ["fax_kept", "notified", "notified", "reported"]
+        events = await session.scalars(select(JournalEntry.event).where(JournalEntry.call_id == CALL))
+        assert sorted(events) == ["fax_kept", "notified", "notified", "reported"]
 
 
 async def test_too_many_pages_for_a_mail_are_only_named(news: News, monkeypatch: pytest.MonkeyPatch) -> None:
