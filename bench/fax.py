@@ -36,7 +36,7 @@ ROWS = {STANDARD: 1143, FINE: 2287}
 """Of an A4 page."""
 
 LIMIT_S = 900.0
-PARTS = ("asterisk", "controller", "faxgw")
+PARTS = ("asterisk", "controller", "after_calls")
 
 
 @dataclass(frozen=True)
@@ -199,14 +199,15 @@ def report(results: Sequence[Result]) -> bool:
 # ---- speech
 
 
-async def speak(faxes: Faxes, minutes: float, at_once: int = 10) -> bool:
+async def speak(faxes: Faxes, minutes: float, at_once: int = 20) -> bool:
     """Callers who speak, in voices of our own, to a number that listens; True when none became a fax."""
     # Here, so that a benchmark of faxes alone needs no speech synthesis.
     from tests.speech import NUMBER, WORDS, pcm, spoken, wav_of
 
     speech = faxes.folder / "speech.wav"
     speech.write_bytes(wav_of(pcm(*[spoken(text) for text in (WORDS, NUMBER) * 4])))
-    call_s = 45.0
+    call_s = 65.0
+    # The demo number: its start prompt of a quarter of a minute, and a message of 50 s.
     voice = faxes.switch.voice_number
     await faxes.switch.ask("PUT", f"/api/v1/numbers/{voice['id']}/fax", json={"enabled": True})
     await asyncio.sleep(2)

@@ -293,17 +293,17 @@ async def _settle(
             fax.pages_done = fax.pages or fax.pages_done
             used = ending.mode or attempt.transport
             await remember_peer(session, destination, used, attempt.ecm, attempt.max_rate, attempt.fine)
-            end_fax(session, fax, FaxState.SENT, outcome.result, outcome.code, outcome.text)
+            await end_fax(session, fax, FaxState.SENT, outcome.result, outcome.code, outcome.text)
         elif fax.cancel_asked:
             cancelled = FaxResultClass.CANCELLED
-            end_fax(session, fax, FaxState.CANCELLED, cancelled, "cancelled", CANCELLED_TEXT)
+            await end_fax(session, fax, FaxState.CANCELLED, cancelled, "cancelled", CANCELLED_TEXT)
         else:
             again = next_try([_tried(one) for one in (*errand.tried, attempt)], parts.retry_s)
             if again and errand.attempt.first_page <= (fax.pages or 1):
                 _try_again(session, fax, outcome, again)
             else:
                 await forget_peer(session, destination)
-                end_fax(session, fax, FaxState.FAILED, outcome.result, outcome.code, outcome.text)
+                await end_fax(session, fax, FaxState.FAILED, outcome.result, outcome.code, outcome.text)
     told = (outcome.result.value, outcome.code)
     log.info("a fax call is over: %s, %s", *told, extra={"action": "fax_ended"})
 
@@ -341,7 +341,7 @@ async def _give_up(parts: Parts, job: TakenJob, errand: Errand, outcome: Outcome
     async with parts.database.session() as session:
         await finish(session, job)
         fax = await session.get_one(Fax, errand.fax.id, populate_existing=True)
-        end_fax(session, fax, FaxState.FAILED, outcome.result, outcome.code, outcome.text)
+        await end_fax(session, fax, FaxState.FAILED, outcome.result, outcome.code, outcome.text)
 
 
 def _pages_of(parts: Parts, attempt_id: str) -> Path:

@@ -56,7 +56,6 @@ TITLES: dict[str, tuple[int, str]] = {
     "recording_not_paused": (409, "この通話の録音は一時停止していません"),
     "announcement_unplayable": (409, "録音前の案内を再生できないため、録音できません"),
     "not_failed": (409, "再送できるのは送信に失敗した通知だけです"),
-    "idempotency_key_reused": (409, "同じIdempotency-Keyが別の内容で使われています"),
     "fax_access_denied": (409, "このIDは、このFAX番号を使えません"),
     "fax_over": (409, "このFAXは既に終わっています"),
     "fax_under_way": (409, "送信中のFAXは削除できません"),
@@ -102,7 +101,6 @@ TITLES: dict[str, tuple[int, str]] = {
 }
 DETAILS: dict[str, str] = {
     **REFUSALS,
-    "idempotency_key_reused": "新しい送信には新しいキーを使ってください。",
     "fax_access_denied": "FAX番号のアクセス設定を確認してください。",
     "fax_under_way": "先に送信を取り消してください。",
     "not_resendable": "再送できるのは、終わった送信だけです。",

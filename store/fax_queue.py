@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from store.events import append_in
 from store.jobs import TakenJob, enqueue, finish, refuse_lost
 from store.models import (
     Call,
@@ -66,14 +67,16 @@ async def release(session: AsyncSession, job: TakenJob) -> None:
         queue_fax(session, fax, None)
 
 
-def end_fax(
+async def end_fax(
     session: AsyncSession, fax: Fax, state: FaxState, result: FaxResultClass, code: str, text: str
 ) -> None:
-    """The fax is over; whoever is to be told is told."""
+    """The fax is over; whoever is to be told is told. To be called last in a transaction."""
     fax.state, fax.result_class = state, result
     fax.result_code, fax.result_text = code[:60], text[:300]
     fax.ended_at = now()
     enqueue(session, REPORT_FAX, fax.id, fax.account_id)
+    told = {"result": result.value, "code": fax.result_code}
+    await append_in(session, fax.account_id, f"fax.{state.value}", [fax.id], told)
 
 
 # ---- attempts ------------------------------------------------------------------------------------

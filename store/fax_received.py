@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from store.events import append_in
 from store.fax_queue import CLOSE_FAX_CALL, REPORT_FAX
 from store.jobs import TakenJob, enqueue, finish
 from store.models import (
@@ -104,6 +105,8 @@ async def keep_received(session: AsyncSession, received: ReceivedFax) -> Fax:
     }
     due = now() + CLOSE_AFTER
     enqueue(session, CLOSE_FAX_CALL, received.call_id, received.account_id, payload, run_at=due)
+    said = {"pages": received.pages, "result": received.result.value}
+    await append_in(session, fax.account_id, f"fax.{received.state.value}", [fax.id], said)
     return fax
 
 

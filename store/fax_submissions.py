@@ -1,5 +1,7 @@
 """Documents that go out as faxes: taken, made ready, cancelled, sent again."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,30 +12,41 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from store import revisions
-from store.e164 import E164, is_japanese
+from store.calling import allowed_classes
+from store.e164 import E164
 from store.errors import Conflict, NotFound, Unusable
 from store.fax_queue import PREPARE_FAX, end_fax, queue_fax
 from store.fax_settings import get_fax_setting, refuse_device, use_of
 from store.jobs import TakenJob, enqueue, finish
 from store.models import (
+    DestinationClass,
     Fax,
     FaxDirection,
     FaxResultClass,
     FaxState,
     FaxSubmission,
     FaxUse,
+    OutboundSetting,
     SubmissionState,
     now,
 )
+from store.number_plan import CannotBeDialled, classify
 from store.pages import Page, PageRequest, read_page
+from store.phonebook import NewEntry, read_entries, require_contract
 
 SCOPE = "fax_submissions"
-"""Revision that puts those who submit one after the other: of two with one key only the first counts."""
+"""Revision that puts those who send pages again and those who delete them one after the other."""
 
 MOST_DESTINATIONS = 100
-PREMIUM = ("+81990", "+81570")
-"""Numbers that cost their caller more than a call."""
+NO_FAXES = {
+    DestinationClass.EMERGENCY,
+    DestinationClass.SPECIAL,
+    DestinationClass.NAVI,
+    DestinationClass.PREMIUM,
+}
+"""No fax goes there, whatever the account may call."""
 
+FAX_LABEL = re.compile(r"fax|ファクス|ファックス|ファクシミリ", re.IGNORECASE)
 UNDER_WAY = (FaxState.PREPARING, FaxState.WAITING, FaxState.DIALLING, FaxState.SENDING)
 
 
@@ -49,32 +62,13 @@ class NewSubmission:
     device_id: str | None = None
     cover: dict[str, Any] | None = None
     send_at: datetime | None = None
-    idempotency_key: str | None = None
-    request_sha256: str | None = None
-
-
-async def known_submission(
-    session: AsyncSession, account_id: str, key: str, request_sha256: str
-) -> FaxSubmission | None:
-    """What was submitted under the key. Raises Conflict `idempotency_key_reused` for another request."""
-    mine = (FaxSubmission.account_id == account_id, FaxSubmission.idempotency_key == key)
-    found = await session.scalar(select(FaxSubmission).where(*mine))
-    if found is not None and found.request_sha256 != request_sha256:
-        raise Conflict("idempotency_key_reused")
-    return found
 
 
 async def submit(session: AsyncSession, account_id: str, wanted: NewSubmission) -> FaxSubmission:
-    """Take a document for its destinations, or give what was taken under the same key before.
+    """Take a document for its destinations.
 
-    Raises NotFound, Unusable for number and destinations, Conflict `fax_access_denied` and
-    `idempotency_key_reused`.
+    Raises NotFound, Unusable for number and destinations, Conflict `fax_access_denied`.
     """
-    await revisions.bump(session, SCOPE)
-    if wanted.idempotency_key is not None:
-        key, digest = wanted.idempotency_key, wanted.request_sha256 or ""
-        if known := await known_submission(session, account_id, key, digest):
-            return known
     await check_sender(session, account_id, wanted.number_id, wanted.device_id)
     submission = FaxSubmission(
         account_id=account_id,
@@ -85,12 +79,10 @@ async def submit(session: AsyncSession, account_id: str, wanted: NewSubmission) 
         document=wanted.document,
         cover=wanted.cover,
         send_at=wanted.send_at,
-        idempotency_key=wanted.idempotency_key,
-        request_sha256=wanted.request_sha256,
     )
     session.add(submission)
     await session.flush()
-    for destination in check_destinations(wanted.destinations):
+    for destination in await check_destinations(session, account_id, wanted.destinations):
         session.add(_new_fax(submission, destination, FaxState.PREPARING))
     await session.flush()
     enqueue(session, PREPARE_FAX, submission.id, account_id)
@@ -109,17 +101,46 @@ async def check_sender(session: AsyncSession, account_id: str, number_id: str, d
         await refuse_device(session, account_id, number_id, device_id)
 
 
-def check_destinations(destinations: Sequence[E164]) -> list[E164]:
+async def check_destinations(
+    session: AsyncSession, account_id: str, destinations: Sequence[E164]
+) -> list[E164]:
     """Each once, in order. Raises Unusable."""
     once = list(dict.fromkeys(destinations))
     if not once:
         raise Unusable("destinations", "too_few_destinations")
     if len(once) > MOST_DESTINATIONS:
         raise Unusable("destinations", "too_many_destinations")
-    for destination in once:
-        if not is_japanese(destination) or destination.startswith(PREMIUM):
-            raise Unusable("destinations", "destination_not_allowed")
+    setting = await session.get(OutboundSetting, account_id)
+    allowed = allowed_classes(setting.classes if setting else None, None) - NO_FAXES
+    if not all(_class_of(destination) in allowed for destination in once):
+        raise Unusable("destinations", "destination_not_allowed")
     return once
+
+
+def _class_of(destination: E164) -> DestinationClass | None:
+    try:
+        return classify(destination).kind
+    except CannotBeDialled:
+        return None
+
+
+async def numbers_of_entries(
+    session: AsyncSession, account_id: str, entry_ids: Sequence[str]
+) -> dict[str, E164 | None]:
+    """Entry of the phonebook -> the number that faxes go to: the one whose label says so, else the first.
+
+    None where there is no such entry, or none of its numbers can be faxed to. Raises Conflict
+    `phonebook_not_contracted`.
+    """
+    await require_contract(session, account_id)
+    entries = await read_entries(session, account_id, entry_ids)
+    return {one: _fax_number(entries[one]) if one in entries else None for one in entry_ids}
+
+
+def _fax_number(entry: NewEntry) -> E164 | None:
+    usable = [number for number in entry.numbers if number.number.startswith("+")]
+    labelled = [number for number in usable if FAX_LABEL.search(unicodedata.normalize("NFKC", number.label))]
+    return E164((labelled or usable)[0].number) if usable else None
 
 
 def _new_fax(submission: FaxSubmission, destination: str, state: FaxState) -> Fax:
@@ -160,7 +181,7 @@ async def keep_refused(session: AsyncSession, job: TakenJob, code: str, text: st
     submission = await session.get_one(FaxSubmission, job.subject_id)
     submission.state, submission.refusal = SubmissionState.REFUSED, code
     for fax in await _faxes_of(session, submission.id, FaxState.PREPARING):
-        end_fax(session, fax, FaxState.FAILED, FaxResultClass.BAD_DOCUMENT, code, text)
+        await end_fax(session, fax, FaxState.FAILED, FaxResultClass.BAD_DOCUMENT, code, text)
 
 
 async def _faxes_of(session: AsyncSession, submission_id: str, state: FaxState | None = None) -> list[Fax]:
@@ -212,7 +233,7 @@ async def _cancel(session: AsyncSession, fax: Fax) -> bool:
     waiting = waiting.values(state=FaxState.CANCELLED).execution_options(synchronize_session=False)
     if await session.scalar(waiting.returning(Fax.id)):
         await session.refresh(fax)
-        end_fax(
+        await end_fax(
             session, fax, FaxState.CANCELLED, FaxResultClass.CANCELLED, "cancelled", "送信を取り消しました。"
         )
         return True

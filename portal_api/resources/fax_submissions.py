@@ -1,13 +1,13 @@
 """`/fax/submissions`: documents on their way out."""
 
 import asyncio
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 from typing import IO, Annotated, Self
 
 from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from faxpages.errors import DocumentRefused, WorkshopBroken
 from faxpages.workshop import check_pdf
@@ -18,7 +18,7 @@ from portal_api.routing import Ask, Resource
 from portal_api.schemas import IdGiven, Label, Lines, NumberGiven, PageOf, PageQuery, TimeGiven, Timestamp
 from store import fax_submissions
 from store.e164 import E164, NotAPhoneNumber, parse_e164
-from store.fax_submissions import MOST_DESTINATIONS, NewSubmission, known_submission, submit
+from store.fax_submissions import MOST_DESTINATIONS, NewSubmission, numbers_of_entries, submit
 from store.faxes import get_fax
 from store.models import Fax as FaxRow
 from store.models import FaxState, FaxSubmission, SubmissionState, new_id, now
@@ -26,17 +26,22 @@ from store.numbers import number_id_of
 
 resource = Resource("FAX")
 
-LONGEST_KEY = 255
+NO_NUMBER = "この登録が見つからないか、FAXを送れる番号がありません。"
 NOT_A_NUMBER = "電話番号として読み取れません(例: 03-1234-5678)。"
 
 
+Listed = Annotated[str, StringConstraints(max_length=10_000)]
+
+
 class NewFax(Form):
-    """PDFと送信先。`Idempotency-Key`ヘッダーを付けると、同じ送信を繰り返しても1回だけ送る"""
+    """PDFと送信先。送信先は、電話番号とWeb電話帳を合わせて100件まで"""
 
     number_id: IdGiven | None = Field(default=None, description="送信元のFAX番号のID")
     number: NumberGiven | None = Field(default=None, description="送信元のFAX番号(number_idの代わり)")
-    destinations: Annotated[str, StringConstraints(max_length=10_000)] = Field(
-        description="送信先の電話番号。改行で区切って100件まで"
+    destinations: Listed = Field(default="", description="送信先の電話番号。改行で区切って100件まで")
+    phonebook_entries: Listed = Field(
+        default="",
+        description="送信先にするWeb電話帳の登録のID。改行で区切る。ラベルにFAXとある番号、なければ最初の番号に送る",
     )
     send_at: TimeGiven | None = Field(default=None, description="予約送信の日時。省略するとすぐに送る")
     device_id: IdGiven | None = Field(default=None, description="送信するID。アクセス設定を確かめる")
@@ -130,16 +135,10 @@ async def submit_fax(ask: Ask, account_id: str, body: NewFax) -> Submission:
         if body.send_at is not None and body.send_at <= now():
             raise Problem("invalid_body", errors=[field_error("send_at", "past")])
         number_id = body.number_id or await _number_id(ask, account_id, body.number)
-        key = _key(ask)
-        digest = await asyncio.to_thread(_digest, content, number_id, destinations, body)
-        if key is not None:
-            async with ask.session() as session:
-                known = await known_submission(session, account_id, key, digest)
-            if known is not None:
-                return await _shown(ask, account_id, known.id)
         async with ask.session() as session:
+            destinations += await _of_entries(session, account_id, body.phonebook_entries)
             await fax_submissions.check_sender(session, account_id, number_id, body.device_id)
-            fax_submissions.check_destinations(destinations)
+            await fax_submissions.check_destinations(session, account_id, destinations)
         await _refuse_unfit(ask, content)
         name = f"faxes/{now():%Y/%m/%d}/{new_id()}.given.pdf"
         with enough_room():
@@ -153,14 +152,9 @@ async def submit_fax(ask: Ask, account_id: str, body: NewFax) -> Submission:
         device_id=body.device_id,
         cover=body.cover,
         send_at=body.send_at,
-        idempotency_key=key,
-        request_sha256=digest,
     )
     async with ask.session() as session:
         submission = await submit(session, account_id, wanted)
-    if submission.document != name:
-        # Somebody with the same key was quicker.
-        await asyncio.to_thread(ask.parts.media.remove, name)
     return await _shown(ask, account_id, submission.id)
 
 
@@ -199,14 +193,9 @@ async def resend_fax(ask: Ask, account_id: str, fax_id: str) -> Submission:
 
 def parse_destinations(text: str) -> list[E164]:
     """One number a line, empty lines do not count. Raises Problem that names every bad line."""
-    lines = [(row, line.strip()) for row, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not lines:
-        raise Problem("invalid_body", errors=[field_error("destinations", "too_few_destinations")])
-    if len(lines) > MOST_DESTINATIONS:
-        raise Problem("invalid_body", errors=[field_error("destinations", "too_many_destinations")])
     found: list[E164] = []
     wrong: list[FieldError] = []
-    for row, line in lines:
+    for row, line in _lines_of("destinations", text):
         try:
             found.append(parse_e164(line))
         except NotAPhoneNumber:
@@ -217,11 +206,28 @@ def parse_destinations(text: str) -> list[E164]:
     return found
 
 
-def _key(ask: Ask) -> str | None:
-    key = ask.request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
-        raise Problem("malformed_request", f"Idempotency-Keyは{LONGEST_KEY}文字以内にしてください。")
-    return key
+async def _of_entries(session: AsyncSession, account_id: str, text: str) -> list[E164]:
+    """The numbers of the phonebook's entries, an id a line. Raises Problem, Conflict."""
+    rows = _lines_of("phonebook_entries", text)
+    if not rows:
+        return []
+    numbers = await numbers_of_entries(session, account_id, [line for _, line in rows])
+    wrong = [
+        FieldError(field=f"phonebook_entries.{row}", code="no_fax_number", detail=f"{row}行目: {NO_NUMBER}")
+        for row, line in rows
+        if numbers[line] is None
+    ]
+    if wrong:
+        raise Problem("invalid_body", errors=wrong)
+    return [number for number in numbers.values() if number is not None]
+
+
+def _lines_of(field: str, text: str) -> list[tuple[int, str]]:
+    """The lines that are not empty, with their places. Raises Problem for too many."""
+    lines = [(row, line.strip()) for row, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if len(lines) > MOST_DESTINATIONS:
+        raise Problem("invalid_body", errors=[field_error(field, "too_many_destinations")])
+    return lines
 
 
 async def _number_id(ask: Ask, account_id: str, number: str | None) -> str:
@@ -233,15 +239,6 @@ async def _number_id(ask: Ask, account_id: str, number: str | None) -> str:
     if number_id is None:
         raise Problem("invalid_body", errors=[field_error("number", "not_found")])
     return number_id
-
-
-def _digest(content: IO[bytes], number_id: str, destinations: list[E164], body: NewFax) -> str:
-    """What makes two requests the same."""
-    content.seek(0)
-    digest = hashlib.sha256(content.read())
-    asked = (number_id, destinations, body.send_at, body.device_id, body.cover)
-    digest.update(repr(asked).encode())
-    return digest.hexdigest()
 
 
 async def _refuse_unfit(ask: Ask, content: IO[bytes]) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from store.models.base import Base, enum_column, new_id, now
@@ -108,10 +108,7 @@ class FaxSubmission(Base):
     """A document and the number it goes out from; one fax for each of its destinations."""
 
     __tablename__ = "fax_submissions"
-    __table_args__ = (
-        UniqueConstraint("account_id", "idempotency_key"),
-        Index("ix_fax_submissions_account_created", "account_id", "created_at", "id"),
-    )
+    __table_args__ = (Index("ix_fax_submissions_account_created", "account_id", "created_at", "id"),)
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
     number_id: Mapped[str] = mapped_column(ForeignKey("phone_numbers.id"), index=True)
@@ -142,10 +139,6 @@ class FaxSubmission(Base):
     pages: Mapped[int | None]
     send_at: Mapped[datetime | None]
     """Not before then."""
-
-    idempotency_key: Mapped[str | None] = mapped_column(String(255))
-    request_sha256: Mapped[str | None] = mapped_column(String(64))
-    """What was asked for under the key."""
 
     created_at: Mapped[datetime] = mapped_column(default=now)
 

@@ -172,14 +172,27 @@ async def submit(switch: RunningSwitch, number_id: str, *destinations: str) -> s
 
 
 async def sent(switch: RunningSwitch, far: FarMachine) -> None:
-    """To a machine with T.38, to one that refuses it, and to a number that is nobody's."""
+    """To a machine with T.38, to one that refuses it, and to a number that is nobody's.
+
+    The gateway is killed while it sends, and each fax arrives once all the same.
+    """
     fax_number = next(number for number in switch.ready["numbers"] if number["use"] == "fax")
     to = {"0312340001": "t38", "0512340002": "g711", "0712340003": None}
     submission = await submit(switch, fax_number["id"], *to)
 
-    async def over() -> list[Json]:
+    async def all_of_them() -> list[Json]:
         faxes: list[Json] = (await switch.ask("GET", f"/api/v1/fax/submissions/{submission}"))["faxes"]
+        return faxes
+
+    async def both_answered() -> bool:
+        return [fax["state"] for fax in await all_of_them()].count("sending") == 2
+
+    async def over() -> list[Json]:
+        faxes = await all_of_them()
         return [] if any(fax["result"] is None for fax in faxes) else faxes
+
+    await eventually(both_answered, FAX_S, "both machines have answered")
+    switch.kill("after_calls")
 
     faxes = {fax["other_party"]: fax for fax in await eventually(over, FAX_S, "all are sent")}
     nobody = faxes.pop("+81712340003")

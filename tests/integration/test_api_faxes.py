@@ -30,6 +30,7 @@ from store.models import (
     new_id,
     now,
 )
+from store.phonebook import NewEntry, NewNumber, create_entry, set_contract
 from tests import fax_documents as documents
 from tests.furnishing import SECRET_KEY, Furnished
 from tests.integration.conftest import Answer, Client
@@ -123,7 +124,7 @@ async def test_the_same_key_sends_once(admin: Client, ours: Furnished, database:
     again = await submit(admin, ours, key="order-1")
     assert (again.status, again.body["id"]) == (202, first.body["id"])
     other = await submit(admin, ours, key="order-1", destinations="0311113333")
-    assert (other.status, other.body["code"]) == (409, "idempotency_key_reused")
+    assert (other.status, other.body["code"]) == (409, "idempotency_mismatch")
     await submit(admin, ours, key="order-2")
     async with database.session() as session:
         assert len(list(await session.scalars(select(FaxSubmission)))) == 2
@@ -156,6 +157,7 @@ async def test_documents_that_cannot_be_sent(
         ({"destinations": "\n \n"}, "destinations"),
         ({"destinations": "\n".join(f"031111{number:04}" for number in range(101))}, "destinations"),
         ({"destinations": "+1 212 555 0100"}, "destinations"),
+        ({"destinations": "0570-000-111"}, "destinations"),
         ({"destinations": "0990-111-222"}, "destinations"),
         ({"number_id": "nobodys"}, "number_id"),
         ({"number_id": "", "number": "0399999999"}, "number"),
@@ -178,6 +180,22 @@ async def test_a_number_without_the_option_sends_nothing(other_admin: Client, th
     refused = await submit(other_admin, theirs)
     assert refused.fields == ["number_id"]
     assert refused.body["errors"][0]["code"] == "not_a_fax_number"
+
+
+async def test_the_phonebook_names_destinations(admin: Client, ours: Furnished, database: Database) -> None:
+    async with database.session() as session:
+        await set_contract(session, ours.account_id, False)
+    refused = await submit(admin, ours, destinations="", phonebook_entries="x")
+    assert refused.body["code"] == "phonebook_not_contracted"
+    async with database.session() as session:
+        await set_contract(session, ours.account_id, True)
+        both = (NewNumber("+81311115555", "会社"), NewNumber("+81311116666", "ＦＡＸ"))
+        entry = await create_entry(session, ours.account_id, NewEntry("あおぞら商店", numbers=both))
+    answer = await submit(admin, ours, phonebook_entries=f"{entry.id}\n")
+    parties = [fax["other_party"] for fax in answer.body["faxes"]]
+    assert sorted(parties) == ["+81311112222", "+81311116666"]
+    unknown = await submit(admin, ours, phonebook_entries=f"{entry.id}\nnobody")
+    assert unknown.fields == ["phonebook_entries.2"]
 
 
 async def test_cancel_before_it_was_sent(admin: Client, ours: Furnished) -> None:
@@ -314,7 +332,7 @@ async def finish(database: Database, media: Media, submission_id: str) -> None:
         for fax in await session.scalars(select(Fax).where(Fax.submission_id == submission_id)):
             fax.pdf, fax.tiff, fax.pages, fax.pages_done = submission.pdf, submission.tiff, 2, 2
             fax.pdf_sha256 = submission.pdf_sha256
-            end_fax(session, fax, FaxState.SENT, FaxResultClass.OK, "ok", "送信しました。")
+            await end_fax(session, fax, FaxState.SENT, FaxResultClass.OK, "ok", "送信しました。")
 
 
 async def test_files_stay_while_another_fax_needs_them(

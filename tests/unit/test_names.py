@@ -206,7 +206,7 @@ NEEDED = {
     "Stasis": "app_stasis", "DB": "func_db", "DB_DELETE": "func_db",
     "FILE": "func_env",
     "ReceiveFAX": "res_fax", "SendFAX": "res_fax", "FAXOPT": "res_fax", "TONE_DETECT": "res_tonedetect",
-    "NoOp": None, "STAT": "func_env", "FILTER": "func_strings",
+    "NoOp": None, "StopMixMonitor": "app_mixmonitor", "STAT": "func_env", "FILTER": "func_strings",
     "CUT": "func_cut", "GROUP": "func_groupcount", "GROUP_COUNT": "func_groupcount",
     "PJSIP_HEADER": "res_pjsip_header_funcs",
     "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",

@@ -70,17 +70,12 @@ def upgrade() -> None:
         sa.Column("tiff", sa.String(length=200), nullable=True),
         sa.Column("pages", sa.Integer(), nullable=True),
         sa.Column("send_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("idempotency_key", sa.String(length=255), nullable=True),
-        sa.Column("request_sha256", sa.String(length=64), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_fax_submissions_account_id")),
         sa.ForeignKeyConstraint(
             ["number_id"], ["phone_numbers.id"], name=op.f("fk_fax_submissions_number_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_fax_submissions")),
-        sa.UniqueConstraint(
-            "account_id", "idempotency_key", name=op.f("uq_fax_submissions_account_id_idempotency_key")
-        ),
     )
     op.create_index(
         "ix_fax_submissions_account_created",
