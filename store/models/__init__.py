@@ -1,6 +1,7 @@
 """The tables, a file per subject."""
 
-from store.models.accounts import Account, Role, Token
+from store.models.accounts import Account, Role, SignInCount, Token, TokenKind, User, UserDevice
+from store.models.audit import ActorKind, AuditAction, AuditEntry
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.events import Event, IdempotencyKey
@@ -61,6 +62,9 @@ __all__ = [
     "SWITCHABLE",
     "UNCHARGED",
     "Account",
+    "ActorKind",
+    "AuditAction",
+    "AuditEntry",
     "Base",
     "Call",
     "CallerKind",
@@ -117,13 +121,17 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "SignInCount",
     "StandbyType",
     "SubmissionState",
     "Token",
+    "TokenKind",
     "Transcript",
     "TranscriptState",
     "Trunk",
     "UTCDateTime",
+    "User",
+    "UserDevice",
     "VoiceMessage",
     "WhenUnanswered",
     "Whitelist",
