@@ -67,10 +67,10 @@ async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except VoicesError as refusal:
         return problem_response(problem_of_voices(refusal), request[REQUEST_ID])
     except web.HTTPException as error:
-        problem = problem_of_http(error)
-        if "Allow" in problem.headers:
-            problem.headers["Allow"] = request.app[ALLOWED].get(request.path, problem.headers["Allow"])
-        return problem_response(problem, request[REQUEST_ID])
+        refusal_of_http = problem_of_http(error)
+        if allow := refusal_of_http.headers.get("Allow"):
+            refusal_of_http.headers["Allow"] = request.app[ALLOWED].get(request.path, allow)
+        return problem_response(refusal_of_http, request[REQUEST_ID])
     except web.RequestPayloadError:
         return problem_response(Problem("malformed_request"), request[REQUEST_ID])
     except ConnectionError:
