@@ -18,7 +18,7 @@ run: setup ## run the switch in the foreground; Ctrl-C stops it
 	@exec $(VENV) -m launch
 
 test: setup-test ## all tests, with a real Asterisk and real SIP calls
-	@exec $(VENV) -m pytest
+	@exec $(VENV) -m pytest --numprocesses 3 --dist loadgroup
 
 check: python-test ## format, lint and types
 	@$(VENV) -m ruff format --check .
@@ -35,7 +35,7 @@ client: python-test ## make a typed Python client of the API in var/client
 	@exec $(VENV) -m scripts.python_client
 
 operator-token: setup ## make an operator's API token and print it
-	@exec $(VENV) -m launch.operator_token
+	@exec $(VENV) -m denwaban token create --role operator --bare
 
 bench: setup-test ## the benchmarks
 	@exec $(VENV) -m bench

@@ -12,34 +12,57 @@ import uvloop
 from aiohttp import web
 
 from portal_api import browsers, docs_page, health, metrics, middleware
+from portal_api.access import known_scopes
 from portal_api.following import end_streams, tailing
+from portal_api.limits import Rate
 from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
+    audit_log,
     calls,
     deliveries,
     devices,
     events,
+    fax_settings,
+    fax_submissions,
+    faxes,
     messages,
     notification_rules,
     numbers,
     phonebook,
     phonebook_imports,
     prompts,
+    recordings,
     rules,
     schedules,
+    sessions,
     softphone,
     tokens,
     transcripts,
+    trunks,
+    user,
+    users,
     whitelists,
 )
-from portal_api.routing import ALLOWED, PARTS, PATH_NAME, READERS, Parts, Route, allowed_of, bound, readers_of
+from portal_api.routing import (
+    ALLOWED,
+    PARTS,
+    PATH_NAME,
+    READERS,
+    SCOPES,
+    Parts,
+    Route,
+    allowed_of,
+    bound,
+    readers_of,
+)
 from portal_api.sweeping import sweeping
+from portal_api.uses import USES, noting_uses
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
+from store.housekeeping import keep_house
 from store.media import Media
-from store.retention import keep_house
 
 LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
@@ -59,13 +82,22 @@ RESOURCES = [
     notification_rules.resource,
     deliveries.resource,
     transcripts.resource,
+    fax_settings.resource,
+    fax_submissions.resource,
+    faxes.resource,
+    recordings.resource,
     calls.resource,
     phonebook.resource,
     phonebook_imports.resource,
     softphone.resource,
     events.resource,
     accounts.resource,
+    users.resource,
+    user.resource,
+    sessions.resource,
     tokens.resource,
+    trunks.resource,
+    audit_log.resource,
     health.resource,
     metrics.resource,
 ]
@@ -93,12 +125,21 @@ def build_app(parts: Parts) -> web.Application:
     app[READERS] = readers_of(ROUTES)
     app[ALLOWED] = allowed_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
+    app[middleware.RATE] = Rate(parts.access.requests_per_s)
+    app[SCOPES] = frozenset(known_scopes((route.method, route.path) for route in ROUTES if not route.public))
+    app[USES] = {}
+    app.cleanup_ctx.append(noting_uses)
+    public: set[object] = set()
     for route in ROUTES:
+        handler = bound(route)
         # `/messages/{message_id}` is not to match `/messages/x:mark`.
         path = PATH_NAME.sub(r"{\1:[^/:]+}", route.path)
-        app.router.add_route(route.method, path, bound(route))
+        app.router.add_route(route.method, path, handler)
         if route.method == "GET":
-            app.router.add_route("HEAD", path, bound(route))
+            app.router.add_route("HEAD", path, handler)
+        if route.public:
+            public.add(handler)
+    app[middleware.PUBLIC] = frozenset(public)
     _add_document(app)
     return app
 
@@ -144,6 +185,7 @@ def main() -> None:
             settings.secret_key,
             notifications=settings.notifications,
             api=settings.api,
+            access=settings.access,
         )
     )
     app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))

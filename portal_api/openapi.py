@@ -8,15 +8,23 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from portal_api.access import Who
 from portal_api.examples import example_of
 from portal_api.idempotency import HEADER, KEY
 from portal_api.preconditions import EDITS
 from portal_api.problems import ProblemDetails
 from portal_api.routing import Route, readers_of
 from portal_api.vocabulary import FIELDS, SHAPES
+from store.models import Role
 
 Json = dict[str, Any]
 LONG_NAME = re.compile(r"portal_api__resources__([a-z_]+?)__([A-Z]\w*)")
+ROLE_NAMES = {
+    Role.OPERATOR: "運用者",
+    Role.ADMINISTRATOR: "管理者",
+    Role.MEMBER: "メンバー",
+    Role.READ_ONLY: "閲覧のみ",
+}
 REFERENCE = "#/components/schemas/{model}"
 CONVENTIONS = """電話番(クラウド電話)のAPI。
 
@@ -29,6 +37,8 @@ CONVENTIONS = """電話番(クラウド電話)のAPI。
 - POSTに `Idempotency-Key` を付けると、送り直しても1回しか行わない。
 - 起きたことは `/events` で順に受け取れる。
 - 運用者のトークンでは、`account_id` で対象のアカウントを指定する。
+- 使える人と、トークンに必要な権限(scope)は各操作の説明と `security` にある。
+- リクエストが多すぎるときは429。`Retry-After` の秒数だけ待つ。
 """
 
 
@@ -115,9 +125,17 @@ def _operation(route: Route, names: Names, reader: Route | None) -> Json:
         operation["requestBody"] = {"required": True, "content": content}
     if route.public:
         operation["security"] = []
-    if route.operator_only:
-        operation["description"] = "運用者のトークンが必要。"
+    else:
+        operation["security"] = [{"bearer": [route.scope]}]
+        operation["description"] = _access(route)
+        operation["x-roles"] = sorted(route.roles)
     return operation
+
+
+def _access(route: Route) -> str:
+    roles = "・".join(name for role, name in ROLE_NAMES.items() if role in route.roles)
+    own = "サインインした本人のみ。" if route.who is Who.SIGNED_IN else ""
+    return f"{own}使える人: {roles}。トークンの権限: `{route.scope}`"
 
 
 def _parameters(route: Route) -> list[Json]:
@@ -172,8 +190,8 @@ def _responses(route: Route, names: Names, reader: Route | None) -> Json:
         if route.method != "GET" or not any(kind.startswith("audio/") for kind in route.produces):
             return {str(route.status): {"description": "ファイル", "content": content}, **responses}
         return {
-            "200": {"description": "音声", "content": content},
-            "206": {"description": "音声の一部", "content": content},
+            "200": {"description": "ファイル", "content": content},
+            "206": {"description": "ファイルの一部", "content": content},
             "304": {"description": "変わっていない"},
             **responses,
         }

@@ -1,12 +1,14 @@
 """Every error the API answers: RFC 9457 problem details with a stable `code` and Japanese words."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
-from store.errors import BadCursor, Conflict, InUse, NotFound, StoreError, Unusable
+from faxpages.refusals import TEXTS as REFUSALS
+from store.errors import BadCursor, Conflict, InUse, NotFound, StoreError, TooManyTries, Unusable
 from voices.errors import Busy, Refused, VoicesError
 
 MOST_FIELD_ERRORS = 50
@@ -18,10 +20,14 @@ TITLES: dict[str, tuple[int, str]] = {
     "bad_cursor": (400, "cursorが正しくありません"),
     "account_required": (400, "account_idを指定してください"),
     "unauthorized": (401, "認証が必要です"),
+    "sign_in_failed": (401, "サインインできませんでした"),
+    "code_required": (401, "認証コードが必要です"),
+    "code_wrong": (401, "認証コードが正しくありません"),
     "device_unauthorized": (401, "端末の認証が必要です"),
     "forbidden": (403, "この操作は許可されていません"),
     "phonebook_not_contracted": (403, "Web電話帳オプションの契約がありません"),
     "not_found": (404, "見つかりません"),
+    "fax_file_missing": (404, "FAXのファイルがありません"),
     "audio_missing": (404, "音声ファイルがありません"),
     "method_not_allowed": (405, "このメソッドは使えません"),
     "body_too_slow": (408, "リクエストの受信が時間内に終わりませんでした"),
@@ -31,9 +37,27 @@ TITLES: dict[str, tuple[int, str]] = {
     "schedule_exists": (409, "この電話番号のスケジュールは既にあります"),
     "schedule_off": (409, "スケジュールがOFFです"),
     "whitelist_full": (409, "ホワイトリストの登録件数が上限を超えます"),
+    "login_taken": (409, "このログインIDは既に使われています"),
+    "own_user": (409, "自分自身には行えません"),
+    "second_factor_on": (409, "2段階認証は既にONです"),
+    "second_factor_off": (409, "2段階認証はOFFです"),
+    "second_factor_not_begun": (409, "2段階認証の設定が始まっていません"),
     "number_taken": (409, "この電話番号は既に登録されています"),
     "too_many_services": (409, "通知サービスはこれ以上追加できません"),
+    "option_not_sold": (409, "この電話番号では使えないオプションです"),
+    "call_over": (409, "この通話は終わっています"),
+    "call_not_connected": (409, "この通話はまだつながっていません"),
+    "not_recording": (409, "この通話は録音していません"),
+    "recording_paused": (409, "この通話の録音は一時停止中です"),
+    "recording_not_paused": (409, "この通話の録音は一時停止していません"),
+    "announcement_unplayable": (409, "録音前の案内を再生できないため、録音できません"),
     "not_failed": (409, "再送できるのは送信に失敗した通知だけです"),
+    "idempotency_key_reused": (409, "同じIdempotency-Keyが別の内容で使われています"),
+    "fax_access_denied": (409, "このIDは、このFAX番号を使えません"),
+    "fax_over": (409, "このFAXは既に終わっています"),
+    "fax_under_way": (409, "送信中のFAXは削除できません"),
+    "not_resendable": (409, "このFAXは再送できません"),
+    "one_device_only": (409, "アクセス設定は複数のIDがあるときだけ使えます"),
     "too_many_prompts": (409, "これ以上音声を登録できません"),
     "phonebook_full": (409, "電話帳の登録件数が上限を超えます"),
     "too_many_imports": (409, "確認中のファイルが多すぎます"),
@@ -50,23 +74,47 @@ TITLES: dict[str, tuple[int, str]] = {
     "unsupported_media_type": (415, "このContent-Typeは使えません"),
     "range_not_satisfiable": (416, "指定された範囲は返せません"),
     "invalid_body": (422, "入力内容に誤りがあります"),
+    "not_a_pdf": (422, "PDFファイルではありません"),
+    "pdf_encrypted": (422, "PDFがパスワードで保護されています"),
+    "pdf_damaged": (422, "PDFが壊れています"),
+    "pdf_without_pages": (422, "PDFにページがありません"),
+    "too_many_pages": (422, "PDFのページが多すぎます"),
+    "pdf_too_complex": (422, "PDFが複雑すぎて変換できません"),
     "not_audio": (422, "音声ファイルとして読み取れません"),
     "damaged_audio": (422, "音声ファイルが壊れています"),
     "has_video": (422, "映像を含むファイルは使えません"),
     "inaudible": (422, "音が聞き取れません"),
     "audio_too_long": (422, "音声が長すぎます"),
+    "too_many_requests": (429, "リクエストが多すぎます"),
+    "too_many_tries": (429, "サインインの試行回数が多すぎます"),
     "internal_error": (500, "サーバーで問題が発生しました"),
+    "documents_unavailable": (503, "文書の処理が一時的に使えません"),
     "conversion_unavailable": (503, "音声を変換できません"),
     "voices_unavailable": (503, "音声の生成が一時的に使えません"),
     "voices_busy": (503, "音声の生成が混み合っています"),
+    "switch_unavailable": (503, "電話交換機が応答しません"),
     "storage_full": (507, "保存する場所が足りません"),
     "database_unavailable": (503, "データベースが一時的に使えません"),
 }
-DETAILS = {
+DETAILS: dict[str, str] = {
+    **REFUSALS,
+    "idempotency_key_reused": "新しい送信には新しいキーを使ってください。",
+    "fax_access_denied": "FAX番号のアクセス設定を確認してください。",
+    "fax_under_way": "先に送信を取り消してください。",
+    "not_resendable": "再送できるのは、終わった送信だけです。",
+    "documents_unavailable": "しばらく待ってから再度お試しください。",
     "malformed_json": "本文はUTF-8の正しいJSONにしてください。",
     "bad_cursor": "前のページのnextの値をそのまま指定してください。",
     "account_required": "運用者のトークンでは、対象のアカウントをaccount_idで指定してください。",
     "unauthorized": "Authorization: Bearer に有効なトークンを付けてください。",
+    "forbidden": "このトークンまたはユーザーの権限では行えません。",
+    "sign_in_failed": "ログインIDまたはパスワードが正しくありません。",
+    "code_required": "認証アプリに表示されている6桁のコード、またはリカバリーコードを入力してください。",
+    "code_wrong": "新しいコードが表示されてから入力してください。一度使ったコードは使えません。",
+    "own_user": "自分のユーザーの権限の変更・停止・削除は、他の管理者が行ってください。",
+    "second_factor_not_begun": "先に設定を始めてQRコードを読み取ってください。",
+    "too_many_requests": "Retry-Afterの秒数だけ待ってから再度お試しください。",
+    "too_many_tries": "しばらくしてからお試しください。パスワードを忘れたときは管理者にご連絡ください。",
     "device_unauthorized": "端末のusernameとpassword(Basic認証)か、使われていない取得リンクが必要です。",
     "phonebook_not_contracted": "Web電話帳は、利用するすべての端末(ID)にオプション契約が必要です。",
     "idempotency_mismatch": "新しいリクエストには新しいIdempotency-Keyを付けてください。",
@@ -80,6 +128,11 @@ DETAILS = {
     "schedule_off": "スケジュールをONにするか、動作設定でルールを選んでください。",
     "whitelist_full": "1つのホワイトリストに登録できるのは1,000件までです。",
     "body_too_large": "リクエストの本文は1 MiBまでです。",
+    "option_not_sold": "通話録音は、オプションを契約した音声用の電話番号で使えます。",
+    "call_not_connected": "相手とつながってから(案内の再生中は、それが終わってから)操作してください。",
+    "recording_paused": "再開してください。",
+    "announcement_unplayable": "通話録音の設定で、案内の音声を選び直してください。",
+    "switch_unavailable": "しばらく待ってから再度お試しください。",
     "too_many_prompts": "1つの電話番号に登録できる音声は300件までです。使わない音声を削除してください。",
     "file_too_large": "音声ファイルは20 MBまでです。",
     "not_audio": "WAV、MP3、M4A、OGG、FLACのいずれかの音声ファイルにしてください。",
@@ -114,13 +167,26 @@ FIELD_DETAILS = {
     "less_than_equal": "{le}以下で指定してください。",
     "literal_error": "{expected} のいずれかで指定してください。",
     "enum": "{expected} のいずれかで指定してください。",
+    "required": "この設定には必要です。",
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
+    "prompt_required": "案内をONにするには、この番号の音声を選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",
+    "not_a_fax_number": "FAXを使える電話番号を指定してください。",
+    "fax_option_required": "FAX専用モードをONにするには、この番号でFAXを使う設定にしてください。",
+    "too_few_destinations": "送信先を1件以上指定してください。",
+    "too_many_destinations": "送信先は100件までです。",
+    "destination_not_allowed": "この番号にはFAXを送信できません(海外、0990、0570など)。",
     "unreadable": "読み上げられる文字がありません。",
     "past": "これからの日時を指定してください。",
     "date_from_datetime_parsing": "日付(2026-12-29)で指定してください。",
     "date_type": "日付(2026-12-29)で指定してください。",
     "repeated": "1回だけ指定してください。",
+    "weak": "推測されやすいパスワードです。ログインIDを含まない、いろいろな文字のものにしてください。",
+    "wrong": "正しくありません。",
+    "of_operators": "このアカウントのユーザーは運用者にできません。",
+    "not_of_operators": "アカウントに属さないユーザーは運用者(operator)だけです。",
+    "unknown_scope": "使えない権限です。",
+    "exceeds": "自分の持つ権限を超えています。",
 }
 HTTP_CODES = {
     404: "not_found",
@@ -219,6 +285,9 @@ def problem_of_store(refusal: StoreError) -> Problem:
             return Problem("in_use", f"{len(used_by)}件で選択されています。", used_by=used_by)
         case Conflict():
             return Problem(refusal.code)
+        case TooManyTries():
+            seconds = math.ceil(refusal.wait.total_seconds())
+            return Problem("too_many_tries", headers={"Retry-After": str(max(seconds, 1))})
         case BadCursor():
             return Problem("bad_cursor")
         case _:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
+from settings.access import AccessSettings
 from settings.api import ApiSettings
 from settings.notifications import NotificationSettings
 
@@ -70,10 +71,15 @@ class Settings:
     database_url: str
     trunk_uri: str
     trunk_accept: tuple[str, ...]
+    trunk_t38: bool
+    """Whether the trunk takes faxes over T.38; else all go as audio."""
+
     dialplan_extra: Path | None
     vosk_model: Path
     vosk_models_url: str
     transcribe_processes: int
+    fax_channels: int
+    fax_retry_s: float
     log_level: str
     ari_password: str
     ami_password: str
@@ -81,6 +87,7 @@ class Settings:
     portal_url: str | None = None
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
 
     @property
     def embedded(self) -> bool:
@@ -91,6 +98,16 @@ class Settings:
     def recording_spool(self) -> Path:
         """Where Asterisk writes recordings; a message leaves it only once it is in the store."""
         return self.var / "asterisk" / "spool" / "recording"
+
+    @property
+    def fax_spool(self) -> Path:
+        """Where Asterisk leaves faxes and their slips, and finds those that go out (`out/`)."""
+        return self.var / "asterisk" / "spool" / "fax"
+
+    @property
+    def call_spool(self) -> Path:
+        """Where Asterisk writes recordings of calls that people talk on, as above."""
+        return self.var / "asterisk" / "spool" / "calls"
 
     @property
     def sounds(self) -> Path:
@@ -207,10 +224,13 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         database_url=reader.parsed("DATABASE_URL", f"sqlite+aiosqlite:///{var}/denwaban.db", _database_url),
         trunk_uri=reader.parsed("TRUNK_URI", "sip:127.0.0.1:5080", _sip_uri),
         trunk_accept=accept,
+        trunk_t38=reader.parsed("TRUNK_T38", True, _switch),
         dialplan_extra=reader.parsed("DIALPLAN_EXTRA", None, _file),
         vosk_model=reader.parsed("VOSK_MODEL", var / "models" / CURRENT_MODEL, lambda raw: folder / raw),
         vosk_models_url=reader.parsed("VOSK_MODELS_URL", VOSK_MODELS_URL, _http_url),
         transcribe_processes=reader.parsed("TRANSCRIBE_PROCESSES", _processors(), _few),
+        fax_channels=reader.parsed("FAX_CHANNELS", 20, _few),
+        fax_retry_s=reader.parsed("FAX_RETRY_S", 60.0, _wait),
         log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
         ari_password=given["ARI_PASSWORD"],
         ami_password=given["AMI_PASSWORD"],
@@ -221,6 +241,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
             cors_origins=reader.parsed("CORS_ORIGINS", (), _origins),
             require_if_match=reader.parsed("REQUIRE_IF_MATCH", False, _switch),
         ),
+        access=_access(reader),
     )
     if (settings.sip_tls_port or settings.sip_wss_port) and not (
         settings.tls_certificate and settings.tls_key
@@ -245,6 +266,15 @@ def _notifications(reader: _Reader) -> NotificationSettings:
         webhook_networks=reader.parsed("WEBHOOK_NETWORKS", (), _networks),
         smtp_url=reader.secret("SMTP_URL", _smtp_url),
         mail_from=reader.parsed("MAIL_FROM", plain.mail_from, _mail_address),
+    )
+
+
+def _access(reader: _Reader) -> AccessSettings:
+    plain = AccessSettings()
+    return AccessSettings(
+        session_hours=reader.parsed("SESSION_HOURS", plain.session_hours, _hours),
+        requests_per_s=reader.parsed("API_REQUESTS_PER_S", plain.requests_per_s, _rate),
+        trusted_proxies=reader.parsed("TRUSTED_PROXIES", plain.trusted_proxies, _networks),
     )
 
 
@@ -448,6 +478,24 @@ def _few(raw: str) -> int:
     if not raw.isdecimal() or not 0 < int(raw) <= 64:
         raise ValueError("must be a number from 1 to 64")
     return int(raw)
+
+
+def _hours(raw: str) -> int:
+    if not raw.isdecimal() or not 0 < int(raw) <= 720:
+        raise ValueError("must be a number of hours from 1 to 720")
+    return int(raw)
+
+
+def _rate(raw: str) -> int:
+    if not raw.isdecimal() or int(raw) > 100_000:
+        raise ValueError("must be a number from 0 (no limit) to 100000")
+    return int(raw)
+
+
+def _wait(raw: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9])?", raw) or not 0.1 <= float(raw) <= 3600:
+        raise ValueError("must be a number of seconds from 0.1 to 3600")
+    return float(raw)
 
 
 def _log_level(raw: str) -> str:

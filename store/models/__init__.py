@@ -1,9 +1,24 @@
 """The tables, a file per subject."""
 
-from store.models.accounts import Account, Role, Token
+from store.models.accounts import Account, Role, SignInCount, Token, TokenKind, User, UserDevice
+from store.models.audit import ActorKind, AuditAction, AuditEntry
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.events import Event, IdempotencyKey
+from store.models.faxes import (
+    Fax,
+    FaxAccess,
+    FaxAttempt,
+    FaxDirection,
+    FaxPeer,
+    FaxResultClass,
+    FaxSetting,
+    FaxState,
+    FaxSubmission,
+    FaxTransport,
+    FaxUse,
+    SubmissionState,
+)
 from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, MessageStatus, VoiceMessage
 from store.models.notifications import (
@@ -14,6 +29,15 @@ from store.models.notifications import (
     NotificationService,
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
+from store.models.outbound import (
+    OFF_AT_FIRST,
+    ON_AT_FIRST,
+    SWITCHABLE,
+    UNCHARGED,
+    DestinationClass,
+    DeviceCalling,
+    OutboundSetting,
+)
 from store.models.parts import Chore, PartReport, Revision
 from store.models.phonebook import (
     DevicePhonebook,
@@ -25,13 +49,22 @@ from store.models.phonebook import (
     PhonebookNumber,
     StandbyType,
 )
+from store.models.recordings import Recording, RecordingSetting, RecordingTranscript
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
+from store.models.trunks import DidLocation, NumberStyle, Trunk
 from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
+    "OFF_AT_FIRST",
+    "ON_AT_FIRST",
+    "SWITCHABLE",
+    "UNCHARGED",
     "Account",
+    "ActorKind",
+    "AuditAction",
+    "AuditEntry",
     "Base",
     "Call",
     "CallerKind",
@@ -39,11 +72,25 @@ __all__ = [
     "Delivery",
     "DeliveryPurpose",
     "DeliveryState",
+    "DestinationClass",
     "Device",
+    "DeviceCalling",
     "DevicePhonebook",
+    "DidLocation",
     "EndedBy",
     "EntryKind",
     "Event",
+    "Fax",
+    "FaxAccess",
+    "FaxAttempt",
+    "FaxDirection",
+    "FaxPeer",
+    "FaxResultClass",
+    "FaxSetting",
+    "FaxState",
+    "FaxSubmission",
+    "FaxTransport",
+    "FaxUse",
     "IdempotencyKey",
     "ImportState",
     "Job",
@@ -54,7 +101,9 @@ __all__ = [
     "MessageStatus",
     "NotificationRule",
     "NotificationService",
+    "NumberStyle",
     "NumberUse",
+    "OutboundSetting",
     "PartReport",
     "PhoneNumber",
     "PhonebookContract",
@@ -64,16 +113,25 @@ __all__ = [
     "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
+    "Recording",
+    "RecordingSetting",
+    "RecordingTranscript",
     "Revision",
     "Role",
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "SignInCount",
     "StandbyType",
+    "SubmissionState",
     "Token",
+    "TokenKind",
     "Transcript",
     "TranscriptState",
+    "Trunk",
     "UTCDateTime",
+    "User",
+    "UserDevice",
     "VoiceMessage",
     "WhenUnanswered",
     "Whitelist",

@@ -42,6 +42,9 @@ class Call(Base):
     number_id: Mapped[str | None] = mapped_column(ForeignKey("phone_numbers.id"))
     device_id: Mapped[str | None] = mapped_column(ForeignKey("devices.id"))
     direction: Mapped[str] = mapped_column(String(10), default="inbound")
+    destination_class: Mapped[str | None] = mapped_column(String(20))
+    """What kind of line was called (`DestinationClass`); None for inbound calls."""
+
     dialled: Mapped[str] = mapped_column(String(40))
     caller: Mapped[str | None] = mapped_column(String(40))
     caller_kind: Mapped[CallerKind] = mapped_column(enum_column(CallerKind))
