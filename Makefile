@@ -5,7 +5,7 @@ VENV := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check demo bench model operator-token lock format clean python-run python-test programs test-tools
+.PHONY: help setup setup-test run test check demo bench model client operator-token lock format clean python-run python-test programs test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: setup test-tools ## place a real call that leaves a spoken message, and sh
 
 model: python-run ## fetch a model for the text of messages (48 MB; WHICH=large for the large one)
 	@exec $(VENV) -m transcribe.models fetch $(or $(WHICH),small)
+
+client: python-test ## make a typed Python client of the API in var/client
+	@exec $(VENV) -m scripts.python_client
 
 operator-token: setup ## make an operator's API token and print it
 	@exec $(VENV) -m denwaban token create --role operator --bare

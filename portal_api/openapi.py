@@ -83,6 +83,8 @@ def _describe(described: Json) -> None:
     """Give every shape and field its words, and what is sent and answered an example."""
     schemas: Json = described["components"]["schemas"]
     for name, schema in schemas.items():
+        # Generators name their classes by it.
+        schema["title"] = name
         # What the code says of a shape in English is for who reads the code.
         if name in SHAPES:
             schema["description"] = SHAPES[name]

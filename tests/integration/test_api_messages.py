@@ -35,6 +35,7 @@ async def test_message_has_the_promised_fields(admin: Client, ours: Furnished) -
         "number": "+81312345678",
         "caller": "+819012345678",
         "caller_kind": "number",
+        "caller_name": None,
         "started_at": "2026-11-23T09:00:00+09:00",
         "duration_s": 2.0,
         "ended_by": "hash",
