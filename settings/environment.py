@@ -27,6 +27,7 @@ UNFIT_IN_PATHS = set(",;&|${}[]()<>\"'`\\\n\r\t")
 
 CURRENT_MODEL = "current"
 VOSK_MODELS_URL = "https://alphacephei.com/vosk/models"
+EXAMPLE_TARIFF = Path(__file__).resolve().parent.parent / "billing" / "tariff.toml"
 LOOPBACK_ONLY: tuple[str, ...] = ("127.0.0.0/8",)
 
 
@@ -78,6 +79,9 @@ class Settings:
     ami_password: str
     secret_key: str
     portal_url: str | None = None
+    tariff: Path | None = None
+    """The operator's tariff; None: none is published, and calls that cost are refused."""
+
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
     @property
@@ -214,6 +218,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         ami_password=given["AMI_PASSWORD"],
         secret_key=given["SECRET_KEY"],
         portal_url=reader.parsed("PORTAL_URL", None, _base_url),
+        tariff=reader.parsed("TARIFF", EXAMPLE_TARIFF if mode == "embedded" else None, _file),
         notifications=_notifications(reader),
     )
     if (settings.sip_tls_port or settings.sip_wss_port) and not (
