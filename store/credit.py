@@ -33,6 +33,7 @@ from store.upserts import insert_for
 SLICE_S = 900
 """How long a call may last on what is held back at once."""
 
+IN_ONE_QUERY = 1000
 GUARD_S = 1
 """A call is cut this much before its last unit ends: a late hang-up must not begin another."""
 
@@ -62,12 +63,14 @@ _held: Any = Reservation.__table__
 _sold: Any = Subscription.__table__
 _top_ups: Any = TopUp.__table__
 
+_UPSERTS: dict[str, tuple[Any, Any]] = {}
 _SUMS = select(_months.c.month, _months.c.ceiling, _months.c.charged, _months.c.topped_up).where(
     _months.c.account_id == bindparam("account")
 )
 _HELD = select(func.coalesce(func.sum(_held.c.yen), 0)).where(
     _held.c.account_id == bindparam("account"), _held.c.call_id != bindparam("but")
 )
+_SETTLE = delete(_held).where(_held.c.call_id.in_(bindparam("calls", expanding=True)))
 _RESERVATION = select(_held).where(_held.c.call_id == bindparam("call"))
 _PLANS = select(_sold.c.item).where(
     _sold.c.subject_id == bindparam("device"),
@@ -161,8 +164,8 @@ def release(connection: Connection, call_id: str) -> None:
 
 def settle(connection: Connection, call_ids: list[str]) -> None:
     """These calls are charged: nothing is held back for them any more."""
-    if call_ids:
-        connection.execute(delete(_held).where(_held.c.call_id.in_(call_ids)))
+    for start in range(0, len(call_ids), IN_ONE_QUERY):
+        connection.execute(_SETTLE, {"calls": call_ids[start : start + IN_ONE_QUERY]})
 
 
 def standing(connection: Connection, account_id: str, month: BillingMonth, ceiling: int) -> Standing:
@@ -195,14 +198,8 @@ def top_up(
 def lock_account(connection: Connection, account_id: str) -> CreditSettings:
     """Take the account's turn until the transaction ends, and give its settings."""
     # A write even where nothing changes: SQLite refuses to turn a reader into a writer later.
-    mine = insert_for(connection, CreditAccount).values(
-        account_id=account_id, automatic_top_up=False, automatic_limit=3, turn=1
-    )
-    taken = connection.execute(
-        mine.on_conflict_do_update(
-            index_elements=["account_id"], set_={"turn": _accounts.c.turn + 1}
-        ).returning(_accounts.c.automatic_top_up, _accounts.c.automatic_limit)
-    ).one()
+    take, _ = _upserts(connection)
+    taken = connection.execute(take, {"account_id": account_id}).one()
     return CreditSettings(taken.automatic_top_up, taken.automatic_limit)
 
 
@@ -211,16 +208,29 @@ def add_to_month(
 ) -> None:
     """Add to the month's sums, in the transaction of what is summed up."""
     rules = published.tariff.credit
-    first = insert_for(connection, CreditMonth).values(
-        account_id=account_id,
-        month=month,
-        ceiling=rules.ceiling,
-        warn_at=rules.warn_at,
-        charged=charged,
-        topped_up=topped_up,
-    )
-    sums = {"charged": _months.c.charged + charged, "topped_up": _months.c.topped_up + topped_up}
-    connection.execute(first.on_conflict_do_update(index_elements=["account_id", "month"], set_=sums))
+    sums = {"charged": charged, "topped_up": topped_up}
+    first = {"account_id": account_id, "month": month, "ceiling": rules.ceiling, "warn_at": rules.warn_at}
+    connection.execute(_upserts(connection)[1], first | sums)
+
+
+def _upserts(connection: Connection) -> tuple[Any, Any]:
+    """Taking an account's turn, and adding to a month: made once, for they are needed all the time."""
+    dialect = connection.dialect.name
+    if dialect not in _UPSERTS:
+        mine = insert_for(connection, CreditAccount).values(
+            account_id=bindparam("account_id"), automatic_top_up=False, automatic_limit=3, turn=1
+        )
+        take = mine.on_conflict_do_update(
+            index_elements=["account_id"], set_={"turn": _accounts.c.turn + 1}
+        ).returning(_accounts.c.automatic_top_up, _accounts.c.automatic_limit)
+        first = insert_for(connection, CreditMonth)
+        sums = {
+            "charged": _months.c.charged + first.excluded.charged,
+            "topped_up": _months.c.topped_up + first.excluded.topped_up,
+        }
+        add = first.on_conflict_do_update(index_elements=["account_id", "month"], set_=sums)
+        _UPSERTS[dialect] = take, add
+    return _UPSERTS[dialect]
 
 
 def plan_of(connection: Connection, published: Published, device_id: str | None, at: datetime) -> str | None:

@@ -50,6 +50,9 @@ class Call(Base):
     ended_at: Mapped[datetime | None]
     result: Mapped[str | None] = mapped_column(String(40))
     message_outcome: Mapped[MessageOutcome | None] = mapped_column(enum_column(MessageOutcome))
+    destination_class: Mapped[str | None] = mapped_column(String(20))
+    """What kind of line was called (`DestinationClass`); None for inbound calls."""
+
     number: Mapped[PhoneNumber | None] = relationship(viewonly=True, lazy="raise_on_sql")
 
 
