@@ -1,6 +1,7 @@
 """What an operator can set: `DENWABAN_*` variables and a `.env`, read once at start, typed."""
 
+from settings.billing import BillingSettings
 from settings.environment import Settings, SettingsRefused, read_settings
 from settings.notifications import NotificationSettings
 
-__all__ = ["NotificationSettings", "Settings", "SettingsRefused", "read_settings"]
+__all__ = ["BillingSettings", "NotificationSettings", "Settings", "SettingsRefused", "read_settings"]
