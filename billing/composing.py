@@ -137,7 +137,7 @@ def _usage(facts: MonthFacts) -> Iterator[InvoiceLine]:
             label=rate.label,
             detail=used.subject,
             quantity=paid,
-            unit="件",
+            unit=rate.unit,
             unit_price=int(rate.yen) if rate.yen == int(rate.yen) else None,
             amount=usage_price(rate, used.count),
             tax_percent=tariff.percent_of(rate.tax),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reportlab.lib.colors import Color, black
 from reportlab.lib.pagesizes import A4
-from reportlab.lib.units import mm
+from reportlab.lib import units
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
@@ -23,7 +23,9 @@ from store.invoice_content import InvoiceContent, InvoiceLine, rate_label
 from store.models import InvoiceKind, PaymentKind
 
 GOTHIC, MINCHO = "IPAexGothic", "IPAexMincho"
-WIDTH, HEIGHT = A4
+mm: float = units.mm
+WIDTH: float = A4[0]
+HEIGHT: float = A4[1]
 LEFT, RIGHT = 18 * mm, WIDTH - 18 * mm
 BOTTOM = 22 * mm
 ROW = 6 * mm
@@ -167,7 +169,7 @@ def _put(
 def _folded(text: str, font: str, size: float, width: float, most: int) -> Iterator[str]:
     """`text` in up to `most` lines, broken where a line is full."""
     line = ""
-    lines = []
+    lines: list[str] = []
     for sign in printable(text, font):
         if pdfmetrics.stringWidth(line + sign, font, size) > width and len(lines) < most - 1:
             lines.append(line)

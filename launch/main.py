@@ -124,7 +124,8 @@ class Instance:
         self._signals = child("signals", [*python, "pbx.signalling"], GIVES_WAY)
         self._notify = child("notify", [*python, "notify"], GIVES_WAY)
         self._transcribe = child("transcribe", [*python, "transcribe"], GIVES_WAY)
-        self._after_calls = [self._signals, self._notify, self._transcribe]
+        self._billing = child("billing", [*python, "billing"], GIVES_WAY)
+        self._after_calls = [self._signals, self._notify, self._transcribe, self._billing]
         self._children = [self._asterisk, self._controller, self._api, *self._after_calls]
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -14,12 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from notify.deliver import deliver
 from notify.outbound import open_outside
 from notify.parts import Parts
+from notify.plain_mail import send_written
 from notify.report import report_message
 from notify.services import build
 from settings import Settings, SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
 from store.deliveries import DELIVER, REPORT_MESSAGE
+from store.mails import SEND_MAIL
 from store.media import Media
 from store.reports import report
 from store.worker import Worker
@@ -60,7 +62,11 @@ async def run(settings: Settings) -> None:
             portal_url=settings.portal_url,
             test_sound=settings.sounds / "tone.wav",
         )
-        handlers = {REPORT_MESSAGE: partial(report_message, parts), DELIVER: partial(deliver, parts)}
+        handlers = {
+            REPORT_MESSAGE: partial(report_message, parts),
+            DELIVER: partial(deliver, parts),
+            SEND_MAIL: partial(send_written, parts),
+        }
         worker = Worker(database, name, handlers, AT_ONCE)
         tasks = [
             asyncio.create_task(worker.run_anew()),

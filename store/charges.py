@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
-    Row,
     and_,
     bindparam,
     delete,
@@ -219,7 +218,7 @@ def uncharged_after(connection: Connection, after: tuple[datetime, str]) -> list
     return [RatableCall(*row) for row in rows]
 
 
-def charged_calls(connection: Connection, after: str = "") -> Iterator[tuple[RatableCall, Row[Any]]]:
+def charged_calls(connection: Connection, after: str = "") -> Iterator[tuple[RatableCall, Any]]:
     """Every call that is charged, by id, with its charge: to rate it again."""
     while True:
         rows = connection.execute(
@@ -343,7 +342,7 @@ def _last_closed(connection: Connection, account_id: str) -> str:
     return connection.execute(_LAST_CLOSED, {"account": account_id}).scalar() or ""
 
 
-def correct(connection: Connection, book: Book, call: RatableCall, known: Row[Any], at: datetime) -> int:
+def correct(connection: Connection, book: Book, call: RatableCall, known: Any, at: datetime) -> int:
     """Make the ledger say what the call's record says now, by one more row; gives the difference in yen.
 
     For a record that was mended after its call was charged (an end that was missed, say).

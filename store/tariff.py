@@ -83,6 +83,7 @@ class UsageRate(_Part):
 
     label: Label
     yen: UnitYen
+    unit: Annotated[str, StringConstraints(max_length=4)] = "件"
     included: int = Field(default=0, ge=0)
     tax: TaxClass = TaxClass.STANDARD
 
