@@ -11,9 +11,9 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
+from reportlab.lib import units
 from reportlab.lib.colors import Color, black
 from reportlab.lib.pagesizes import A4
-from reportlab.lib import units
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas

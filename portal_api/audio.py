@@ -1,4 +1,4 @@
-"""Sending sound: whole or one range of it, with a strong entity tag."""
+"""Sending sound and PDF: whole or one range of it, with a strong entity tag."""
 
 import asyncio
 import hashlib
@@ -18,10 +18,25 @@ from portal_api.schemas import Query
 
 CHUNK = 256 * 1024
 SoundFormat = Literal["wav", "mp3"]
-MEDIA_TYPES: dict[SoundFormat, str] = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 ONE_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII | re.IGNORECASE)
 SEVERAL_RANGES = re.compile(r"bytes=\s*[\d,\s-]*,[\d,\s-]*", re.ASCII | re.IGNORECASE)
 DIGITS_OF_ANY_FILE = 18
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A media type, and a name for a file of it that every client can write."""
+
+    media_type: str
+    ascii_name: str
+
+
+SOUNDS: dict[SoundFormat, Kind] = {
+    "wav": Kind("audio/wav", "audio.wav"),
+    "mp3": Kind("audio/mpeg", "audio.mp3"),
+}
+PDF = Kind("application/pdf", "fax.pdf")
+INVOICE = Kind("application/pdf", "invoice.pdf")
 
 
 class AudioQuery(Query):
@@ -96,7 +111,27 @@ async def send_wav(
     except FileNotFoundError:
         raise Problem("audio_missing") from None
     with file:
-        return await _send(request, file, "wav", tag, file_name)
+        return await _send(request, file, SOUNDS["wav"], tag, file_name)
+
+
+async def send_pdf(
+    request: web.Request,
+    path: Path,
+    sha256: str,
+    file_name: str | None = None,
+    kind: Kind = PDF,
+    missing: str = "fax_file_missing",
+) -> web.StreamResponse:
+    """The same for a PDF. Raises Problem `missing` where it is not there."""
+    tag = f'"{sha256}"'
+    if _knows(request, tag):
+        return _unchanged(tag)
+    try:
+        file = await asyncio.to_thread(path.open, "rb")
+    except FileNotFoundError:
+        raise Problem(missing) from None
+    with file:
+        return await _send(request, file, PDF, tag, file_name)
 
 
 async def send_mp3(
@@ -112,7 +147,7 @@ async def send_mp3(
     tag = f'"{hashlib.sha256(mp3).hexdigest()}"'
     if _knows(request, tag):
         return _unchanged(tag)
-    return await _send(request, io.BytesIO(mp3), "mp3", tag, file_name)
+    return await _send(request, io.BytesIO(mp3), SOUNDS["mp3"], tag, file_name)
 
 
 def disposition(file_name: str | None, ascii_name: str) -> str:
@@ -144,15 +179,15 @@ def _wanted(request: web.Request, tag: str, size: int) -> Span | None:
 
 
 async def _send(
-    request: web.Request, file: BinaryIO, sound: SoundFormat, tag: str, file_name: str | None
+    request: web.Request, file: BinaryIO, kind: Kind, tag: str, file_name: str | None
 ) -> web.StreamResponse:
     size = file.seek(0, io.SEEK_END)
     span = _wanted(request, tag, size)
     left = span.length if span else size
     response = web.StreamResponse(status=206 if span else 200)
     response.headers.update({"ETag": tag, "Accept-Ranges": "bytes"})
-    response.headers["Content-Disposition"] = disposition(file_name, f"audio.{sound}")
-    response.content_type = MEDIA_TYPES[sound]
+    response.headers["Content-Disposition"] = disposition(file_name, kind.ascii_name)
+    response.content_type = kind.media_type
     if span:
         response.headers["Content-Range"] = f"bytes {span.first}-{span.last}/{size}"
     response.content_length = left

@@ -103,8 +103,8 @@ def _responses(route: Route, names: Names) -> Json:
         if route.method != "GET":
             return {str(route.status): {"description": "ファイル", "content": content}, **responses}
         return {
-            "200": {"description": "音声", "content": content},
-            "206": {"description": "音声の一部", "content": content},
+            "200": {"description": "ファイル", "content": content},
+            "206": {"description": "ファイルの一部", "content": content},
             "304": {"description": "変わっていない"},
             **responses,
         }

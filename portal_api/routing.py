@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from aiohttp import web
@@ -24,7 +25,7 @@ from settings import NotificationSettings
 from store.accounts import get_account
 from store.database import Database
 from store.media import Media
-from store.models import Role
+from store.models import Role, now
 from store.tokens import Identity
 from voices.studio import Studio
 
@@ -52,6 +53,7 @@ class Parts:
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
     studio: Studio = field(default_factory=Studio)
+    clock: Callable[[], datetime] = now
 
 
 PARTS = web.AppKey("parts", Parts)

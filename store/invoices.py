@@ -9,10 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from store.billing_month import BillingMonth, month_of
+from store.e164 import E164, national
 from store.errors import NotFound
 from store.invoice_content import InvoiceLine
 from store.jobs import enqueue
-from store.models import Charge, Invoice, new_id
+from store.models import Charge, Device, Invoice, PhoneNumber, new_id
 from store.pages import Page, PageRequest, read_page
 
 SHOWN_MONTHS = 14
@@ -90,3 +91,13 @@ async def order_correction(
     }
     enqueue(session, CORRECT_INVOICE, correction_id, invoice.account_id, payload)
     return correction_id
+
+
+async def names_of(session: AsyncSession, account_id: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The account's numbers, as dialled in Japan, and its devices' names, by id."""
+    numbers = await session.execute(
+        select(PhoneNumber.id, PhoneNumber.e164).where(PhoneNumber.account_id == account_id)
+    )
+    devices = await session.execute(select(Device.id, Device.username).where(Device.account_id == account_id))
+    dialled = {number_id: national(E164(e164)) for number_id, e164 in numbers}
+    return dialled, dict(devices.tuples().all())

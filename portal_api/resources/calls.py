@@ -27,7 +27,7 @@ class Call(BaseModel):
     ended_at: Timestamp | None
     billed_s: int | None = Field(description="応答から終了までの秒数(切り上げ)。通話中はnull、応答なしは0")
     result: str | None
-    charge: int | None = Field(description="通話料(円)。まだ計算していないときはnull")
+    charge: int | None = Field(description="通話料(円、税抜)。まだ計算していないときはnull")
 
     @classmethod
     def of(cls, call: CallRow) -> Self:
@@ -45,7 +45,7 @@ class Call(BaseModel):
             ended_at=call.ended_at,
             billed_s=_talk_s(call),
             result=call.result,
-            charge=None,
+            charge=call.charge if call.direction == "outbound" else 0,
         )
 
 
