@@ -252,9 +252,9 @@ def charge(connection: Connection, book: Book, calls: Iterable[RatableCall], at:
     take_turn(connection)
     done = Rated()
     by_account: dict[str, list[tuple[RatableCall, Rating]]] = {}
-    wanted = list(calls)
-    known = _charged_already(connection, [call.id for call in wanted])
-    for call in wanted:
+    wanted = {call.id: call for call in calls}
+    known = _charged_already(connection, list(wanted))
+    for call in wanted.values():
         if call.id not in known:
             try:
                 by_account.setdefault(call.account_id, []).append((call, book.rate(call)))
@@ -267,7 +267,7 @@ def charge(connection: Connection, book: Book, calls: Iterable[RatableCall], at:
     if rows:
         connection.execute(_NEW_CHARGE, rows)
     done += Rated(len(rows), sum(row["amount"] for row in rows))
-    settle(connection, [call.id for call in wanted])
+    settle(connection, list(wanted))
     return done
 
 
