@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.chores import remind_overdue, start_collecting, warn_of_expiry
 from billing.closing import close_months, correct_invoice
 from billing.collecting import Parts, collect, verify_card
-from billing.rating import publish_file, rate_ended, rate_missed
+from billing.rating import EVER, LATELY, publish_file, rate_ended, rate_missed
 from billing.stripe import Stripe, open_stripe_session
 from settings import BillingSettings, Settings, SettingsRefused, read_settings
 from settings.logs import log_to
@@ -43,7 +43,8 @@ CHORES_S = 5.0
 AWAY_S = 1.0
 REPORT_S = 1.0
 DRAIN_S = 5.0
-MISSED_EVERY = timedelta(minutes=1)
+LATELY_EVERY = timedelta(minutes=1)
+EVER_EVERY = timedelta(days=1)
 HOUSE_EVERY = timedelta(minutes=1)
 
 
@@ -138,8 +139,9 @@ async def _keep_house(settings: Settings, database: Database, media: Media, stat
 async def do_chores(database: Database, media: Media, billing: BillingSettings, state: State) -> None:
     """Whatever is due now, by one process of all."""
     at = now()
-    if await _is_due(database, "rate_missed", at, MISSED_EVERY):
-        state.unrated = (await rate_missed(database, at)).unrated
+    look_back = EVER if await _is_due(database, "rate_ever", at, EVER_EVERY) else LATELY
+    if look_back == EVER or await _is_due(database, "rate_lately", at, LATELY_EVERY):
+        state.unrated = (await rate_missed(database, at, look_back)).unrated
         problem = f"{state.unrated} calls have no price in the tariff" if state.unrated else ""
         state.note("tariff's gaps", problem)
     if await _is_due(database, "billing_house", at, HOUSE_EVERY):

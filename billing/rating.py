@@ -29,8 +29,11 @@ from store.tariffs import publish
 
 log = logging.getLogger(__name__)
 
-LOOK_BACK = timedelta(days=40)
-"""A call that is found later than that after it began is rated by `python -m billing.recompute`."""
+LATELY = timedelta(days=2)
+"""How far back is looked every minute."""
+
+EVER = timedelta(days=400)
+"""And once a day."""
 
 
 async def rate_ended(database: Database, at: datetime) -> Rated:
@@ -44,10 +47,10 @@ async def rate_ended(database: Database, at: datetime) -> Rated:
             return done
 
 
-async def rate_missed(database: Database, at: datetime) -> Rated:
-    """Charge whatever ended lately and is not charged: free calls, and those that held nothing back."""
+async def rate_missed(database: Database, at: datetime, look_back: timedelta = EVER) -> Rated:
+    """Charge whatever has ended and is not charged: free calls, and those that held nothing back."""
     done = await rate_ended(database, at)
-    after = (at - LOOK_BACK, "")
+    after = (at - look_back, "")
     while True:
         found, rated = await _charge(database, partial(uncharged_after, after=after), at)
         done += rated
