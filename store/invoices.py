@@ -100,4 +100,4 @@ async def names_of(session: AsyncSession, account_id: str) -> tuple[dict[str, st
     )
     devices = await session.execute(select(Device.id, Device.username).where(Device.account_id == account_id))
     dialled = {number_id: national(E164(e164)) for number_id, e164 in numbers}
-    return dialled, dict(devices.tuples().all())
+    return dialled, {row.id: row.username for row in devices}
