@@ -15,7 +15,6 @@ from sqlalchemy import Connection, exists, func, insert, select
 
 from billing.composing import compose
 from billing.facts import call_sums, read_contract, read_facts
-from billing.invoice_pdf import render
 from settings import BillingSettings
 from store.billing_month import BillingMonth, day_of, month_of, parse_month
 from store.credit import lock_account
@@ -121,8 +120,15 @@ class Drawn:
     pdf_sha256: str
 
 
+def _rendered(content: InvoiceContent) -> bytes:
+    # Loaded when the first invoice is drawn: it costs every process 15 MB.
+    from billing.invoice_pdf import render
+
+    return render(content)
+
+
 async def _draw(media: Media, content: InvoiceContent) -> Drawn:
-    pdf = await asyncio.to_thread(render, content)
+    pdf = await asyncio.to_thread(_rendered, content)
     name = f"invoices/{content.month}/{content.digest[:40]}.pdf"
     await asyncio.to_thread(media.put, pdf, name)
     return Drawn(content, name, hashlib.sha256(pdf).hexdigest())

@@ -3,17 +3,13 @@
 import asyncio
 import logging
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.chores import remind_overdue, start_collecting, warn_of_expiry
@@ -21,8 +17,8 @@ from billing.closing import close_months, correct_invoice
 from billing.collecting import Parts, collect, verify_card
 from billing.rating import EVER, LATELY, publish_file, rate_ended, rate_missed
 from billing.stripe import Stripe, open_stripe_session
-from settings import BillingSettings, Settings, SettingsRefused, read_settings
-from settings.logs import log_to
+from settings import BillingSettings, Settings
+from settings.service import run_services
 from settings.tools import NotSetUp
 from store.chores import claim
 from store.database import Database, open_database
@@ -66,20 +62,12 @@ class State:
 
 
 def main() -> None:
-    """Run the service with the environment's settings."""
-    try:
-        settings = read_settings(os.environ, Path.cwd())
-    except SettingsRefused as refused:
-        sys.exit(str(refused))
-    log_to(settings.var / "log", "billing", settings.log_level)
-    uvloop.run(run(settings))
+    """Charge, issue and collect, with the environment's settings."""
+    run_services("billing", run)
 
 
-async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; then finish what is being charged, for a few seconds."""
-    stop = asyncio.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until told to stop; then finish what is being charged, for a few seconds."""
     database = open_database(settings.database_url)
     media, state, name = Media(settings.media), State(), f"{settings.node}.billing"
     async with _provider(settings.billing) as provider:

@@ -1,6 +1,7 @@
 """A child process that is minded: started again when it dies, stopped when we stop."""
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -82,7 +83,9 @@ class Child:
 
     def _begin(self) -> None:
         _die_with_parent()
-        os.nice(self._niceness)
+        # Precedence is for root to give; without it all is as usual.
+        with contextlib.suppress(PermissionError):
+            os.nice(self._niceness)
 
     def kill_hanging(self) -> None:
         """End a life that shows none; the next begins at once. One that has just begun is left alone."""

@@ -29,6 +29,10 @@ MINDING_S = 30.0
 GIVES_WAY = 19
 """Niceness of what comes after calls: a caller's packets come before a text message about another."""
 
+COMES_FIRST = -10
+"""Niceness of the control plane, where we may give it: callers wait for its one thread, and on a full machine
+the scheduler favours Asterisk's many idle ones."""
+
 log = logging.getLogger(__name__)
 
 
@@ -119,14 +123,10 @@ class Instance:
 
         python = [sys.executable, "-m"]
         self._asterisk = child("asterisk", asterisk_command(tool, self._folders))
-        self._controller = child("controller", [*python, "pbx"])
+        self._controller = child("controller", [*python, "pbx"], COMES_FIRST)
         self._api = child("api", [*python, "portal_api"])
-        self._signals = child("signals", [*python, "pbx.signalling"], GIVES_WAY)
-        self._notify = child("notify", [*python, "notify"], GIVES_WAY)
-        self._transcribe = child("transcribe", [*python, "transcribe"], GIVES_WAY)
-        self._billing = child("billing", [*python, "billing"], GIVES_WAY)
-        self._after_calls = [self._signals, self._notify, self._transcribe, self._billing]
-        self._children = [self._asterisk, self._controller, self._api, *self._after_calls]
+        self._after_calls = child("after_calls", [*python, "launch.after_calls"], GIVES_WAY)
+        self._children = [self._asterisk, self._controller, self._api, self._after_calls]
 
     async def run(self, stop: asyncio.Event) -> None:
         self._ready_file.unlink(missing_ok=True)
@@ -156,7 +156,7 @@ class Instance:
             await self._api.stop(5)
             await self._asterisk.stop(10)
             await self._controller.stop(10)
-            await asyncio.gather(*(one.stop(10) for one in self._after_calls))
+            await self._after_calls.stop(10)
             for task in minding:
                 task.cancel()
             await asyncio.gather(*minding, return_exceptions=True)

@@ -22,6 +22,7 @@ from store.media import Media
 from store.migrate import migrate
 from store.models import Account, Device, NumberUse, PhoneNumber, Role, now
 from store.numbers import add_number, set_rusurepo
+from store.phonebook import set_contract
 from store.prompts import add_prompt
 from store.rules import create_rule
 from store.sealing import unseal
@@ -87,6 +88,7 @@ async def _demo_account(session: AsyncSession, settings: Settings) -> Account:
     usual = await create_rule(session, account.id, voice.id, "通常", prompts["start.wav"], end)
     await create_rule(session, account.id, voice.id, "休業日", prompts["start-holiday.wav"], end)
     await set_rusurepo(session, account.id, voice.id, True, usual.id)
+    await set_contract(session, account.id, True)
     return account
 
 

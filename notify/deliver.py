@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from notify.notices import message_notice, test_notice, warning_notice
+from notify.notices import fax_notice, message_notice, test_notice, warning_notice
 from notify.parts import Parts
 from notify.report import mail_deliveries
 from notify.service import Failure, Notice, Service, Step, Unanswered
@@ -25,12 +25,15 @@ from notify.verdicts import Again, Over, code_of, verdict_of
 from store.database import Database
 from store.deliveries import StepRecord, send_soon, set_step, step_of
 from store.errors import NotFound, SealBroken
+from store.events import append_in
+from store.fax_reports import report_of_fax
 from store.jobs import LeaseLost, TakenJob, bury, finish, refuse_lost
 from store.message_reports import report_of
 from store.models import (
     Delivery,
     DeliveryPurpose,
     DeliveryState,
+    Fax,
     JournalEntry,
     NotificationRule,
     NotificationService,
@@ -48,6 +51,7 @@ NOTE_AGAIN_S = 0.5
 LONGEST_PROVIDER_ID = 200
 
 MESSAGE_GONE = "メッセージが削除されたため、送信しませんでした。"
+FAX_GONE = "FAXが削除されたため、送信しませんでした。"
 SERVICE_GONE = "通知ルールまたは通知サービスが削除されたため、送信しませんでした。"
 SERVICE_BROKEN = "この通知サービスには送信できない状態のため、送信しませんでした: "
 UNREADABLE = "通知サービスの設定を読み取れません。設定し直してください。"
@@ -127,8 +131,13 @@ async def _prepare(parts: Parts, delivery: Delivery) -> Errand:
 
 async def _destination(
     session: AsyncSession, delivery: Delivery
-) -> tuple[NotificationRule, NotificationService | None]:
-    """The delivery's rule and its service: where it goes to, or for a warning what it is about."""
+) -> tuple[NotificationRule | None, NotificationService | None]:
+    """The delivery's rule and its service: where it goes to, or for a warning what it is about.
+
+    Neither, where it goes to an address of a number's fax settings.
+    """
+    if delivery.rule_id is None:
+        return None, None
     try:
         rule = await get_rule(session, delivery.account_id, delivery.rule_id)
     except NotFound:
@@ -145,19 +154,30 @@ async def _what(
     parts: Parts,
     session: AsyncSession,
     delivery: Delivery,
-    rule: NotificationRule,
+    rule: NotificationRule | None,
     row: NotificationService | None,
 ) -> Callable[[], Notice]:
     """How to make the notice: it reads a file, so it is made in a thread."""
-    if delivery.purpose is DeliveryPurpose.TEST and row is not None:
+    if delivery.purpose is DeliveryPurpose.FAX:
+        return await _fax(parts, session, delivery)
+    if rule is not None and delivery.purpose is DeliveryPurpose.TEST and row is not None:
         return lambda: test_notice(rule, row, parts.test_sound)
-    if delivery.purpose is DeliveryPurpose.WARNING and row is not None:
+    if rule is not None and delivery.purpose is DeliveryPurpose.WARNING and row is not None:
         return lambda: warning_notice(rule, row)
     message = await session.get(VoiceMessage, delivery.message_id) if delivery.message_id else None
     if message is None:
         raise Undeliverable("message_gone", MESSAGE_GONE)
     report = await report_of(session, message, parts.portal_url)
     return lambda: message_notice(message, report, parts.media.path(message.media))
+
+
+async def _fax(parts: Parts, session: AsyncSession, delivery: Delivery) -> Callable[[], Notice]:
+    fax = await session.get(Fax, delivery.fax_id) if delivery.fax_id else None
+    if fax is None:
+        raise Undeliverable("fax_gone", FAX_GONE)
+    report = await report_of_fax(session, fax, parts.portal_url)
+    pdf = parts.media.path(fax.pdf) if fax.pdf else None
+    return lambda: fax_notice(fax, report, pdf)
 
 
 # ---- one step ------------------------------------------------------------------------------------
@@ -278,6 +298,7 @@ async def _finish(parts: Parts, job: TakenJob, delivery: Delivery) -> None:
             await mend_service(session, row.service_id)
         await _tell_journal(session, row, "notified", kind=row.kind, delivery_id=row.id)
         await finish(session, job)
+        await _tell_followers(session, row)
 
 
 async def _give_up(
@@ -297,6 +318,7 @@ async def _give_up(
         told = {"kind": row.kind, "delivery_id": row.id, "code": reason.code}
         await _tell_journal(session, row, "notification_failed", **told)
         await bury(session, job, f"{reason.code}: {reason.reason}")
+        await _tell_followers(session, row)
 
 
 async def _break(
@@ -308,6 +330,8 @@ async def _break(
     until: datetime | None,
 ) -> None:
     """Flag the service, and where that is news warn the rule's mail addresses, once."""
+    if delivery.rule_id is None:
+        return
     with suppress(NotFound):
         rule = await get_rule(session, delivery.account_id, delivery.rule_id)
         service = service or next((one for one in rule.services if one.id == delivery.service_id), None)
@@ -317,9 +341,17 @@ async def _break(
                 await send_soon(session, warning)
 
 
+async def _tell_followers(session: AsyncSession, delivery: Delivery) -> None:
+    told = {"kind": delivery.kind, "message_id": delivery.message_id, "reason_code": delivery.reason_code}
+    await append_in(session, delivery.account_id, f"delivery.{delivery.state.value}", [delivery.id], told)
+
+
 async def _tell_journal(session: AsyncSession, delivery: Delivery, event: str, **details: str) -> None:
     """Note it in the call's journal, where it was about a message that is still there."""
+    about: VoiceMessage | Fax | None = None
     if delivery.purpose is DeliveryPurpose.MESSAGE and delivery.message_id:
-        message = await session.get(VoiceMessage, delivery.message_id)
-        if message is not None:
-            session.add(JournalEntry(call_id=message.call_id, at=now(), event=event, details=details))
+        about = await session.get(VoiceMessage, delivery.message_id)
+    elif delivery.purpose is DeliveryPurpose.FAX and delivery.fax_id:
+        about = await session.get(Fax, delivery.fax_id)
+    if about is not None and about.call_id is not None:
+        session.add(JournalEntry(call_id=about.call_id, at=now(), event=event, details=details))

@@ -3,24 +3,23 @@
 import asyncio
 import logging
 import os
-import signal
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
-import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from notify.deliver import deliver
+from notify.faxes import report_fax
 from notify.outbound import open_outside
 from notify.parts import Parts
 from notify.plain_mail import send_written
 from notify.report import report_message
 from notify.services import build
-from settings import Settings, SettingsRefused, read_settings
-from settings.logs import log_to
+from settings import Settings
+from settings.service import run_services
 from store.database import Database, open_database
 from store.deliveries import DELIVER, REPORT_MESSAGE
+from store.fax_queue import REPORT_FAX
 from store.mails import SEND_MAIL
 from store.media import Media
 from store.reports import report
@@ -37,19 +36,11 @@ DRAIN_S = 5.0
 
 def main() -> None:
     """Report messages and deliver, with the environment's settings."""
-    try:
-        settings = read_settings(os.environ, Path.cwd())
-    except SettingsRefused as refused:
-        raise SystemExit(str(refused)) from None
-    log_to(settings.var / "log", "notify", settings.log_level)
-    uvloop.run(run(settings))
+    run_services("notify", run)
 
 
-async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; then see the end of what is out, for a few seconds."""
-    stop = asyncio.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until told to stop; then see the end of what is out, for a few seconds."""
     database = open_database(settings.database_url)
     name = f"{settings.node}.notify"
     async with open_outside(settings.notifications) as outside:
@@ -64,6 +55,7 @@ async def run(settings: Settings) -> None:
         )
         handlers = {
             REPORT_MESSAGE: partial(report_message, parts),
+            REPORT_FAX: partial(report_fax, parts),
             DELIVER: partial(deliver, parts),
             SEND_MAIL: partial(send_written, parts),
         }

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from notify.service import Attachment, Notice
 from store.message_reports import JAPAN, MessageReport
-from store.models import NotificationRule, NotificationService, VoiceMessage
+from store.models import Fax, FaxDirection, NotificationRule, NotificationService, VoiceMessage
+
+LARGEST_PDF_BYTES = 8 * 1024 * 1024
+"""Many mail servers take 10 MB, and base64 makes four bytes of three."""
 
 NAMES = {
     "slack": "Slack",
@@ -22,6 +25,22 @@ def message_notice(message: VoiceMessage, report: MessageReport, sound: Path) ->
     """A message with its sound; without it where the file is gone. Reads the file: not for the event loop."""
     name = f"rusurepo_{message.started_at.astimezone(JAPAN):%Y%m%d_%H%M%S}.wav"
     return Notice(report.title, report.facts, report.body, report.link, _attached(sound, name))
+
+
+def fax_notice(fax: Fax, report: MessageReport, pdf: Path | None) -> Notice:
+    """A fax with its pages, where these are not too many for a mail. Reads the file."""
+    way = "received" if fax.direction is FaxDirection.IN else "sent"
+    name = f"fax_{way}_{fax.started_at.astimezone(JAPAN):%Y%m%d_%H%M%S}.pdf"
+    return Notice(report.title, report.facts, report.body, report.link, _pages(pdf, name))
+
+
+def _pages(pdf: Path | None, name: str) -> Attachment | None:
+    try:
+        if pdf is None or pdf.stat().st_size > LARGEST_PDF_BYTES:
+            return None
+        return Attachment(name, "application/pdf", pdf.read_bytes())
+    except OSError:
+        return None
 
 
 def test_notice(rule: NotificationRule, service: NotificationService, sound: Path) -> Notice:

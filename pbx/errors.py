@@ -1,11 +1,15 @@
 """What can go wrong in the control plane.
 
 PbxError
- ├─ HungUp            the caller is gone
- ├─ AsteriskAway      Asterisk does not answer or the connection is lost; it may come back
- ├─ AsteriskRefused   Asterisk answered no
- └─ StoreAway         the database does not answer in time
+ ├─ HungUp       the caller is gone
+ └─ StoreAway    the database does not answer in time
+AsteriskAway     Asterisk does not answer or the connection is lost; it may come back
+AsteriskRefused  Asterisk answered no
 """
+
+from ami.errors import AsteriskAway, AsteriskRefused
+
+__all__ = ["AsteriskAway", "AsteriskRefused", "HungUp", "PbxError", "StoreAway"]
 
 
 class PbxError(Exception):
@@ -14,18 +18,6 @@ class PbxError(Exception):
 
 class HungUp(PbxError):
     """The caller hung up, or the channel left us. Raised by the verbs of a call and by nothing else."""
-
-
-class AsteriskAway(PbxError):
-    """Asterisk cannot be reached; what was asked may or may not have been done."""
-
-
-class AsteriskRefused(PbxError):
-    """Asterisk refused a request that should have been right."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        self.status = status
-        super().__init__(f"Asterisk answered {status}: {reason}")
 
 
 class StoreAway(PbxError):

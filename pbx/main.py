@@ -16,6 +16,7 @@ from pbx.agi.server import AgiServer
 from pbx.agi.spooled import spooled
 from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
+from pbx.asterisk.fax_guard import FaxGuard
 from pbx.asterisk.supervisor import Supervisor
 from pbx.dialplan.names import AGI_SPOOLED
 from pbx.flows.runner import Parts, Runner
@@ -70,7 +71,7 @@ async def run(settings: Settings) -> None:
             supervisor=calls,
             keeping=keeping,
             spool=settings.recording_spool,
-            tone=settings.sounds / "tone",
+            sounds=settings.sounds,
             node=settings.node,
         )
     )
@@ -82,7 +83,8 @@ async def run(settings: Settings) -> None:
         return runner.calls.keys() | keeping.settled
 
     async def channel_ids() -> set[str]:
-        return {channel["id"] for channel in await ari.channels()}
+        """The calls that live: by their first channel, or by whoever is left of them after a transfer."""
+        return await ari.living_calls()
 
     adoption = Adoption(settings.recording_spool, database, journal, keeping, busy, channel_ids)
 
@@ -136,6 +138,7 @@ async def run(settings: Settings) -> None:
     background.start("ami", ami.run())
     background.start("ari", ari.run(on_connected, runner.on_event))
     background.start("provisioning", provisioner.run())
+    background.start("fax guard", FaxGuard(ari, settings.fax_spool).run())
     background.start("adoption", adoption.run())
     background.start("heartbeat", keep_beating())
     background.start("report", keep_reporting())

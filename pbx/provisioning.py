@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,23 +20,30 @@ from sqlalchemy.exc import SQLAlchemyError
 from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
 from pbx.dialplan import names
-from pbx.dialplan.render import device_objects
+from pbx.dialplan.render import Objects, device_objects
+from pbx.dialplan.trunks import endpoint_of, told_of_trunks, trunk_objects
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.inbound import Action, decide
 from settings import Settings
 from store.arrivals import Arrival, Listed
 from store.database import Database
 from store.errors import SealBroken
-from store.models import EntryKind, now
+from store.models import EntryKind, FaxUse, now
 from store.provisioning import Wanted, WantedDevice, wanted_of_asterisk
 from store.revisions import asterisk_revision
 from store.sealing import unseal
 
 log = logging.getLogger(__name__)
 
+KINDS = ("registration", "identify", "endpoint", "aor", "auth")
+"""Types of dynamic objects in the order in which they are taken away."""
+
 LOOK_S = 0.5
 DEVICE_FAMILY = "device"
 """Asterisk-database family: user name -> fingerprint of what was written for it."""
+
+TRUNK_OBJECTS_FAMILY = "trunk-objects"
+"""The same for trunks, by the names of their endpoints."""
 
 Sound = Callable[[str], Path]
 """SHA-256 of a prompt -> name of the sound, without suffix."""
@@ -55,6 +62,7 @@ def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) 
         names.KEY_START_PROMPT: str(sound(rule.start_prompt)) if rule else "",
         names.KEY_END_PROMPT: str(sound(rule.end_prompt)) if rule else "",
         names.KEY_DEVICES: ring,
+        names.KEY_FAX: "" if number.fax is FaxUse.NONE else number.fax.value,
         names.KEY_RING_FIRST: _rings_before_message(number, None),
         names.KEY_RING_LISTED: _rings_before_message(number, Listed(EntryKind.NUMBER, "", "")),
     }
@@ -65,6 +73,20 @@ def _rings_before_message(number: Arrival, listed: Listed | None) -> str:
     """For how many seconds, as the dialplan reads it; empty where no message follows the ringing."""
     decision = decide(replace(number, listed=listed))
     return f"{decision.ring_s:02d}" if decision.action is Action.RING_THEN_MESSAGE else ""
+
+
+def as_they_call(devices: list[WantedDevice]) -> tuple[dict[str, str], dict[str, str]]:
+    """What the dialplan must know of devices as they call: of each itself, and of whom it may call. Pure."""
+    callers: dict[str, str] = {}
+    internal: dict[str, str] = {}
+    for device in devices:
+        values = {names.KEY_ACCOUNT: device.account_id, names.KEY_NUMBER: device.own_number or ""}
+        callers |= {f"{device.username}/{key}": value for key, value in values.items() if value}
+        internal.setdefault(f"{device.account_id}/{device.username}", device.username)
+        if device.short_number:
+            # It comes before another device's user name.
+            internal[f"{device.account_id}/{device.short_number}"] = device.username
+    return callers, internal
 
 
 def whitelisted(number: Arrival, entries: list[tuple[EntryKind, str]]) -> dict[str, str]:
@@ -125,6 +147,10 @@ class Provisioner:
         await self._tell_numbers(wanted)
         await self._tell_whitelists(wanted)
         await self._tell_devices(wanted)
+        callers, internal = as_they_call(wanted.devices)
+        await self._tell(names.CALLER_FAMILY, callers)
+        await self._tell(names.INTERNAL_FAMILY, internal)
+        await self._tell_trunks(wanted)
         await self._ami.put(names.TOLD_FAMILY, names.KEY_REVISION, str(wanted.revision))
         self._told, self._until = wanted.revision, wanted.until
 
@@ -150,24 +176,52 @@ class Provisioner:
             await self._ami.remove(family, key)
 
     async def _tell_devices(self, wanted: Wanted) -> None:
-        told = await self._ami.read_family(DEVICE_FAMILY)
+        objects = {}
         for device in wanted.devices:
-            try:
-                password = unseal(device.sealed_password, self._settings.secret_key)
-            except SealBroken:
-                log.error("a device's password cannot be read", extra={"action": "seal_broken"})
-                continue
-            objects = device_objects(self._settings, device.username, password, device.account_id)
-            mark = self._fingerprint(objects)
-            if told.get(device.username) != mark:
-                for kind, fields in objects:
-                    await self._ari.put_object(kind, device.username, fields)
-                await self._ami.put(DEVICE_FAMILY, device.username, mark)
-        for username in told.keys() - {device.username for device in wanted.devices}:
-            for kind in ("endpoint", "aor", "auth"):
-                await self._ari.delete_object(kind, username)
-            await self._ami.remove(DEVICE_FAMILY, username)
+            password = self._opened(device.sealed_password)
+            if password is not None:
+                objects[device.username] = device_objects(self._settings, device, password)
+        kept = {device.username for device in wanted.devices}
+        await self._tell_objects(DEVICE_FAMILY, objects, kept)
 
-    def _fingerprint(self, objects: list[tuple[str, dict[str, str]]]) -> str:
+    async def _tell_trunks(self, wanted: Wanted) -> None:
+        objects = {}
+        for trunk in wanted.trunks:
+            sealed = trunk.sealed_password
+            password = self._opened(sealed) if sealed is not None else None
+            if (sealed is None) == (password is None):
+                objects[endpoint_of(trunk)] = trunk_objects(self._settings, trunk, password)
+        kept = {endpoint_of(trunk) for trunk in wanted.trunks}
+        await self._tell_objects(TRUNK_OBJECTS_FAMILY, objects, kept)
+        # A trunk is dialled only once it is there.
+        await self._tell(names.TRUNK_FAMILY, told_of_trunks(wanted.trunks))
+
+    def _opened(self, sealed: str) -> str | None:
+        try:
+            return unseal(sealed, self._settings.secret_key)
+        except SealBroken:
+            log.error("a password of SIP cannot be read", extra={"action": "seal_broken"})
+            return None
+
+    async def _tell_objects(self, family: str, wanted: Mapping[str, Objects], kept: set[str]) -> None:
+        """Write what differs from what was told, by name; take away what is neither wanted nor `kept`."""
+        told = await self._ami.read_family(family)
+        for name, objects in wanted.items():
+            mark = self._fingerprint(objects)
+            if told.get(name) == mark:
+                continue
+            gone = set(KINDS) - {kind for kind, _ in objects} if name in told else set()
+            for kind in KINDS:
+                if kind in gone:
+                    await self._ari.delete_object(kind, name)
+            for kind, fields in objects:
+                await self._ari.put_object(kind, name, fields)
+            await self._ami.put(family, name, mark)
+        for name in told.keys() - kept:
+            for kind in KINDS:
+                await self._ari.delete_object(kind, name)
+            await self._ami.remove(family, name)
+
+    def _fingerprint(self, objects: Objects) -> str:
         text = json.dumps(objects, sort_keys=True).encode()
         return hmac.new(self._settings.secret_key.encode(), text, hashlib.sha256).hexdigest()[:32]

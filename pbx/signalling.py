@@ -3,18 +3,15 @@
 import asyncio
 import logging
 import os
-import signal
 from functools import partial
-from pathlib import Path
 
-import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
 from pbx.signals import Signals
-from settings import Settings, read_settings
-from settings.logs import log_to
+from settings import Settings
+from settings.service import run_services
 from store.database import Database, open_database
 from store.reports import report_by
 from store.worker import Worker
@@ -28,16 +25,11 @@ REPORT_S = 2.0
 
 def main() -> None:
     """Run with the environment's settings."""
-    settings = read_settings(os.environ, Path.cwd())
-    log_to(settings.var / "log", "signals", settings.log_level)
-    uvloop.run(run(settings))
+    run_services("signals", run)
 
 
-async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until told to stop."""
     database = open_database(settings.database_url)
     ari = AriSession("127.0.0.1", settings.ari_connect_port, settings.ari_password)
     ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)

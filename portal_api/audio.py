@@ -131,7 +131,7 @@ async def send_pdf(
     except FileNotFoundError:
         raise Problem(missing) from None
     with file:
-        return await _send(request, file, PDF, tag, file_name)
+        return await _send(request, file, kind, tag, file_name)
 
 
 async def send_mp3(

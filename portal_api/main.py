@@ -12,6 +12,7 @@ import uvloop
 from aiohttp import web
 
 from portal_api import docs_page, health, middleware
+from portal_api.following import end_streams, tailing
 from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
@@ -20,19 +21,27 @@ from portal_api.resources import (
     credit,
     deliveries,
     devices,
+    events,
+    fax_settings,
+    fax_submissions,
+    faxes,
     invoices,
     messages,
     notification_rules,
     numbers,
     payment_method,
+    phonebook,
+    phonebook_imports,
     prompts,
     rules,
     schedules,
+    softphone,
     tokens,
     transcripts,
+    trunks,
     whitelists,
 )
-from portal_api.routing import PARTS, Parts, Route, bound
+from portal_api.routing import PARTS, READERS, Parts, Route, bound, readers_of
 from portal_api.sweeping import sweeping
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
@@ -56,13 +65,21 @@ RESOURCES = [
     notification_rules.resource,
     deliveries.resource,
     transcripts.resource,
+    fax_settings.resource,
+    fax_submissions.resource,
+    faxes.resource,
     calls.resource,
     credit.resource,
     invoices.resource,
     payment_method.resource,
     contract.resource,
+    phonebook.resource,
+    phonebook_imports.resource,
+    softphone.resource,
+    events.resource,
     accounts.resource,
     tokens.resource,
+    trunks.resource,
     health.resource,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
@@ -76,6 +93,9 @@ def build_app(parts: Parts) -> web.Application:
     )
     app[PARTS] = parts
     app.on_cleanup.append(lambda _app: parts.studio.close())
+    app.cleanup_ctx.append(tailing)
+    app.on_shutdown.append(end_streams)
+    app[READERS] = readers_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, bound(route))

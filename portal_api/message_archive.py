@@ -27,6 +27,7 @@ COLUMNS = (
     "日時",
     "着信番号",
     "発信者",
+    "発信者名",
     "秒数",
     "終了理由",
     "状態",
@@ -74,8 +75,10 @@ async def archive(
     sound: SoundFormat,
     turns: asyncio.Semaphore,
     said: Callable[[VoiceMessage], str],
+    name_of: Callable[[VoiceMessage], str],
 ) -> Members:
-    """Give the files of the ZIP; an id in `wanted` is one that was not found. `said` gives a message's text.
+    """Give the files of the ZIP; an id in `wanted` is one that was not found. `said` gives a message's
+    text, `name_of` its caller's name.
 
     What is wrong with one file stands in the index, which comes last, and stops no other.
     """
@@ -90,7 +93,7 @@ async def archive(
         remarks = [trouble]
         if opened is not None:
             yield Member(name, one.started_at.astimezone(JAPAN), _content(opened, remarks))
-        rows.append(_row(one, said(one), name, remarks[-1]))
+        rows.append(_row(one, said(one), name_of(one), name, remarks[-1]))
     yield Member(INDEX, now().astimezone(JAPAN), _text(rows))
 
 
@@ -121,12 +124,13 @@ async def _content(file: io.BufferedIOBase, remarks: list[str]) -> AsyncGenerato
             remarks.append(BROKEN_OFF)
 
 
-def _row(message: VoiceMessage, said: str, name: str, remark: str) -> Row:
+def _row(message: VoiceMessage, said: str, caller_name: str, name: str, remark: str) -> Row:
     at: datetime = message.started_at.astimezone(JAPAN)
     return (
         f"{at:%Y-%m-%d %H:%M:%S}",
         _written(E164(message.number.e164)),
         _written(E164(message.caller)) if message.caller else NO_CALLER[message.caller_kind],
+        caller_name,
         f"{message.duration_s:.1f}",
         ENDED_BY[message.ended_by],
         STATUS[message.status],

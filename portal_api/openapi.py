@@ -100,7 +100,7 @@ def _responses(route: Route, names: Names) -> Json:
     responses: Json = {"default": _problem(names)}
     if route.produces:
         content: Json = {media_type: {} for media_type in route.produces}
-        if route.method != "GET":
+        if route.method != "GET" or not any(kind.startswith("audio/") for kind in route.produces):
             return {str(route.status): {"description": "ファイル", "content": content}, **responses}
         return {
             "200": {"description": "ファイル", "content": content},

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
+from faxpages.refusals import TEXTS as REFUSALS
 from store.errors import BadCursor, Conflict, InUse, NotFound, StoreError, Unusable
 from voices.errors import Busy, Refused, VoicesError
 
@@ -19,8 +20,11 @@ TITLES: dict[str, tuple[int, str]] = {
     "account_required": (400, "account_idを指定してください"),
     "idempotency_key_required": (400, "Idempotency-Keyが必要です"),
     "unauthorized": (401, "認証が必要です"),
+    "device_unauthorized": (401, "端末の認証が必要です"),
     "forbidden": (403, "この操作は許可されていません"),
+    "phonebook_not_contracted": (403, "Web電話帳オプションの契約がありません"),
     "not_found": (404, "見つかりません"),
+    "fax_file_missing": (404, "FAXのファイルがありません"),
     "audio_missing": (404, "音声ファイルがありません"),
     "invoice_file_missing": (404, "請求書のファイルがありません"),
     "method_not_allowed": (405, "このメソッドは使えません"),
@@ -34,30 +38,59 @@ TITLES: dict[str, tuple[int, str]] = {
     "number_taken": (409, "この電話番号は既に登録されています"),
     "too_many_services": (409, "通知サービスはこれ以上追加できません"),
     "not_failed": (409, "再送できるのは送信に失敗した通知だけです"),
+    "idempotency_key_reused": (409, "同じIdempotency-Keyが別の内容で使われています"),
+    "fax_access_denied": (409, "このIDは、このFAX番号を使えません"),
+    "fax_over": (409, "このFAXは既に終わっています"),
+    "fax_under_way": (409, "送信中のFAXは削除できません"),
+    "not_resendable": (409, "このFAXは再送できません"),
+    "one_device_only": (409, "アクセス設定は複数のIDがあるときだけ使えます"),
     "too_many_prompts": (409, "これ以上音声を登録できません"),
     "already_sold": (409, "既に契約中です"),
     "card_payment": (409, "カードのお支払いは決済サービスが記録します"),
     "payment_settled": (409, "このお支払いは既に済んでいます"),
     "no_tariff": (409, "有効な料金表がありません"),
     "not_the_original": (409, "修正できるのは元の請求書だけです"),
+    "phonebook_full": (409, "電話帳の登録件数が上限を超えます"),
+    "too_many_imports": (409, "確認中のファイルが多すぎます"),
+    "import_applied": (409, "このファイルは登録済みです"),
+    "import_has_errors": (422, "ファイルに誤りのある行があります"),
+    "idempotency_mismatch": (409, "同じIdempotency-Keyで別の内容が送られています"),
+    "idempotency_in_progress": (409, "同じIdempotency-Keyのリクエストを処理しています"),
+    "idempotency_unknown": (409, "前のリクエストがどこまで行われたか分かりません"),
+    "changed_meanwhile": (412, "ほかの人が先に変えています"),
+    "if_match_required": (428, "If-Matchが必要です"),
+    "too_many_streams": (429, "同時に開ける接続の数を超えています"),
     "body_too_large": (413, "リクエストが大きすぎます"),
     "file_too_large": (413, "ファイルが大きすぎます"),
     "unsupported_media_type": (415, "このContent-Typeは使えません"),
     "range_not_satisfiable": (416, "指定された範囲は返せません"),
     "invalid_body": (422, "入力内容に誤りがあります"),
+    "not_a_pdf": (422, "PDFファイルではありません"),
+    "pdf_encrypted": (422, "PDFがパスワードで保護されています"),
+    "pdf_damaged": (422, "PDFが壊れています"),
+    "pdf_without_pages": (422, "PDFにページがありません"),
+    "too_many_pages": (422, "PDFのページが多すぎます"),
+    "pdf_too_complex": (422, "PDFが複雑すぎて変換できません"),
     "not_audio": (422, "音声ファイルとして読み取れません"),
     "damaged_audio": (422, "音声ファイルが壊れています"),
     "has_video": (422, "映像を含むファイルは使えません"),
     "inaudible": (422, "音が聞き取れません"),
     "audio_too_long": (422, "音声が長すぎます"),
     "internal_error": (500, "サーバーで問題が発生しました"),
+    "documents_unavailable": (503, "文書の処理が一時的に使えません"),
     "conversion_unavailable": (503, "音声を変換できません"),
     "voices_unavailable": (503, "音声の生成が一時的に使えません"),
     "voices_busy": (503, "音声の生成が混み合っています"),
     "storage_full": (507, "保存する場所が足りません"),
     "database_unavailable": (503, "データベースが一時的に使えません"),
 }
-DETAILS = {
+DETAILS: dict[str, str] = {
+    **REFUSALS,
+    "idempotency_key_reused": "新しい送信には新しいキーを使ってください。",
+    "fax_access_denied": "FAX番号のアクセス設定を確認してください。",
+    "fax_under_way": "先に送信を取り消してください。",
+    "not_resendable": "再送できるのは、終わった送信だけです。",
+    "documents_unavailable": "しばらく待ってから再度お試しください。",
     "malformed_json": "本文はUTF-8の正しいJSONにしてください。",
     "bad_cursor": "前のページのnextの値をそのまま指定してください。",
     "account_required": "運用者のトークンでは、対象のアカウントをaccount_idで指定してください。",
@@ -66,6 +99,15 @@ DETAILS = {
     "not_the_original": "修正の対象には、元の請求書を指定してください。",
     "invoice_file_missing": "運用者にお問い合わせください。",
     "unauthorized": "Authorization: Bearer に有効なトークンを付けてください。",
+    "device_unauthorized": "端末のusernameとpassword(Basic認証)か、使われていない取得リンクが必要です。",
+    "phonebook_not_contracted": "Web電話帳は、利用するすべての端末(ID)にオプション契約が必要です。",
+    "idempotency_mismatch": "新しいリクエストには新しいIdempotency-Keyを付けてください。",
+    "idempotency_in_progress": "しばらく待ってから、同じIdempotency-Keyで送り直してください。",
+    "idempotency_unknown": "途中で中断しました。結果を確かめ、必要なら新しいIdempotency-Keyで送ります。",
+    "changed_meanwhile": "currentがいまの内容です。確かめて、いまのETagをIf-Matchに付けて送り直します。",
+    "if_match_required": "取得したときのETagをIf-Matchに付けてください。",
+    "phonebook_full": "1つのアカウントに登録できるのは50,000件までです。",
+    "too_many_imports": "登録するか削除してください。24時間たつと自動で消えます。",
     "not_found": "指定されたものは存在しないか、このアカウントのものではありません。",
     "schedule_off": "スケジュールをONにするか、動作設定でルールを選んでください。",
     "whitelist_full": "1つのホワイトリストに登録できるのは1,000件までです。",
@@ -104,8 +146,14 @@ FIELD_DETAILS = {
     "less_than_equal": "{le}以下で指定してください。",
     "literal_error": "{expected} のいずれかで指定してください。",
     "enum": "{expected} のいずれかで指定してください。",
+    "required": "この設定には必要です。",
     "rule_required": "留守レポをONにするには、この番号のルールを選んでください。",
     "not_found": "指定されたものは存在しないか、ここでは使えません。",
+    "not_a_fax_number": "FAXを使える電話番号を指定してください。",
+    "fax_option_required": "FAX専用モードをONにするには、この番号でFAXを使う設定にしてください。",
+    "too_few_destinations": "送信先を1件以上指定してください。",
+    "too_many_destinations": "送信先は100件までです。",
+    "destination_not_allowed": "この番号にはFAXを送信できません(海外、0990、0570など)。",
     "unreadable": "読み上げられる文字がありません。",
     "past": "これからの日時を指定してください。",
     "date_from_datetime_parsing": "日付(2026-12-29)で指定してください。",
@@ -148,6 +196,9 @@ class ProblemDetails(BaseModel):
     request_id: str
     errors: list[FieldError] = Field(default=[], description="項目ごとの誤り")
     used_by: list[UsedBy] = Field(default=[], description="使用中のもの(codeがin_useのとき)")
+    current: dict[str, Any] | None = Field(
+        default=None, description="いまの内容(codeがchanged_meanwhileのとき)。ETagヘッダーもいまのもの"
+    )
 
 
 class Problem(Exception):
@@ -160,6 +211,7 @@ class Problem(Exception):
         errors: Sequence[FieldError] = (),
         used_by: Sequence[UsedBy] = (),
         headers: Mapping[str, str] | None = None,
+        current: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
@@ -167,6 +219,7 @@ class Problem(Exception):
         self.errors = list(errors)
         self.used_by = list(used_by)
         self.headers = dict(headers or {})
+        self.current = dict(current) if current is not None else None
 
 
 def problem_response(problem: Problem, request_id: str) -> web.Response:
@@ -183,6 +236,7 @@ def problem_response(problem: Problem, request_id: str) -> web.Response:
         request_id=request_id,
         errors=problem.errors,
         used_by=problem.used_by,
+        current=problem.current,
     )
     return web.Response(
         status=status,

@@ -7,9 +7,9 @@ and the names in its path. It returns a model, None (204) or a response of its o
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -20,6 +20,8 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from portal_api.forms import Form, read_form
+from portal_api.idempotency import HEADER, once
+from portal_api.preconditions import EDITS, Guard, is_known, tag_of
 from portal_api.problems import Problem, field_error, problem_of_validation
 from settings import NotificationSettings
 from store.accounts import get_account
@@ -54,9 +56,13 @@ class Parts:
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
     studio: Studio = field(default_factory=Studio)
     clock: Callable[[], datetime] = now
+    require_if_match: bool = False
 
 
 PARTS = web.AppKey("parts", Parts)
+READERS: web.AppKey[Mapping[str, "Route"]] = web.AppKey("readers")
+"""What `readers_of` gives for all routes."""
+
 IDENTITY = web.RequestKey("identity", Identity)
 
 
@@ -66,6 +72,11 @@ class Ask:
 
     request: web.Request
     parts: Parts
+    guard: Guard | None = None
+    """Looks at every session of an edit before anything is done in it."""
+
+    within: AsyncSession | None = None
+    """The session that everything is done in, where another request reads by this one."""
 
     @property
     def identity(self) -> Identity:
@@ -78,7 +89,12 @@ class Ask:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """A short transaction. A slow, locked or absent database is Problem `database_unavailable`."""
+        if self.within is not None:
+            yield self.within
+            return
         async with short_session(self.parts.database, self.parts.database_timeout_s) as session:
+            if self.guard is not None:
+                await self.guard(session)
             yield session
 
 
@@ -193,15 +209,61 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
         ask = Ask(request, request.app[PARTS])
         if route.operator_only and not ask.is_operator:
             raise Problem("forbidden", "運用者のトークンが必要です。")
-        outcome = await route.handler(**await _arguments(route, ask))
-        if isinstance(outcome, web.StreamResponse):
-            return outcome
-        if outcome is None:
-            return web.Response(status=204)
-        body = outcome.model_dump_json(by_alias=True).encode()
-        return web.Response(status=route.status, body=body, content_type="application/json")
+        arguments = await _arguments(route, ask)
+        reader = request.app[READERS].get(route.path)
+        if reader and route.method in EDITS and "ask" in arguments:
+            arguments["ask"] = replace(ask, guard=_guard(reader, ask, arguments))
+
+        async def respond() -> web.StreamResponse:
+            return _response(request, route, reader, await route.handler(**arguments))
+
+        if route.method == "POST" and HEADER in request.headers and not route.public:
+            return await once(ask, arguments.get("body"), respond)
+        return await respond()
 
     return answer
+
+
+def readers_of(routes: Iterable[Route]) -> dict[str, Route]:
+    """Path -> the GET that tells of the single thing there: what an ETag of it stands for."""
+    return {
+        route.path: route
+        for route in routes
+        if route.method == "GET" and not route.public and route.answer and not route.produces
+    }
+
+
+def _response(
+    request: web.Request, route: Route, reader: Route | None, outcome: BaseModel | web.StreamResponse | None
+) -> web.StreamResponse:
+    if isinstance(outcome, web.StreamResponse):
+        return outcome
+    if outcome is None:
+        return web.Response(status=204)
+    body = outcome.model_dump_json(by_alias=True).encode()
+    # A change answers the thing as it is then, in the same shape: who goes on editing needs no GET.
+    tagged = reader is not None and reader.answer is route.answer
+    headers = {"ETag": tag_of(body)} if tagged else {}
+    known = tagged and is_known(request.headers.getall("If-None-Match", ()), headers["ETag"])
+    if known and route.method == "GET":
+        return web.Response(status=304, headers=headers)
+    return web.Response(status=route.status, body=body, content_type="application/json", headers=headers)
+
+
+def _guard(reader: Route, ask: Ask, arguments: Mapping[str, Any]) -> Guard:
+    """What stands before an edit of what `reader` tells of. Raises Problem `if_match_required`."""
+    if_match = list(ask.request.headers.getall("If-Match", ()))
+    if not if_match and ask.parts.require_if_match:
+        raise Problem("if_match_required")
+    given = {name: arguments[name] for name in (*reader.path_names, "account_id") if name in arguments}
+
+    async def read(session: AsyncSession) -> bytes:
+        how = {"query": reader.query()} if reader.query else {}
+        found = await reader.handler(ask=replace(ask, within=session), **given, **how)
+        assert isinstance(found, BaseModel)
+        return found.model_dump_json(by_alias=True).encode()
+
+    return Guard("/".join((reader.path, *map(str, given.values()))), if_match, read)
 
 
 @asynccontextmanager

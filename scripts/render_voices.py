@@ -44,6 +44,38 @@ VOICES = {
         "応答なしの案内",
         ("ただいま電話に出ることができません。", "おそれいりますが、後ほどおかけ直しください。"),
     ),
+    "asterisk-conf/sounds/outbound-invalid.wav": Voice(
+        "番号の誤りの案内",
+        ("おかけになった番号では発信できません。", "番号をお確かめのうえ、おかけ直しください。"),
+    ),
+    "asterisk-conf/sounds/outbound-not-allowed.wav": Voice(
+        "発信制限の案内", ("この番号への発信は、許可されていません。", "管理者にお問い合わせください。")
+    ),
+    "asterisk-conf/sounds/outbound-no-number.wav": Voice(
+        "発信者番号なしの案内",
+        ("発信者番号として使える電話番号がないため、発信できません。", "設定をお確かめください。"),
+    ),
+    "asterisk-conf/sounds/outbound-no-credit.wav": Voice(
+        "残高不足の案内",
+        ("通話料金の残高が不足しているため、発信できません。", "管理者にお問い合わせください。"),
+    ),
+    "asterisk-conf/sounds/outbound-no-emergency.wav": Voice(
+        "緊急通報不可の案内",
+        (
+            "この電話からは、緊急通報はできません。",
+            "携帯電話か、公衆電話から、おかけください。",
+        ),
+    ),
+    "asterisk-conf/sounds/outbound-unknown.wav": Voice(
+        "未使用番号の案内",
+        ("おかけになった電話番号は、現在使われておりません。", "番号をお確かめのうえ、おかけ直しください。"),
+    ),
+    "asterisk-conf/sounds/outbound-failed.wav": Voice(
+        "接続不可の案内", ("ただいま電話がつながりません。", "しばらくたってから、おかけ直しください。")
+    ),
+    "asterisk-conf/sounds/outbound-try-again.wav": Voice(
+        "一時発信不可の案内", ("ただいま発信できません。", "しばらくたってから、おかけ直しください。")
+    ),
     "launch/demo/start.wav": Voice(
         "標準の開始案内",
         (

@@ -71,10 +71,15 @@ class Settings:
     database_url: str
     trunk_uri: str
     trunk_accept: tuple[str, ...]
+    trunk_t38: bool
+    """Whether the trunk takes faxes over T.38; else all go as audio."""
+
     dialplan_extra: Path | None
     vosk_model: Path
     vosk_models_url: str
     transcribe_processes: int
+    fax_channels: int
+    fax_retry_s: float
     log_level: str
     ari_password: str
     ami_password: str
@@ -95,6 +100,11 @@ class Settings:
     def recording_spool(self) -> Path:
         """Where Asterisk writes recordings; a message leaves it only once it is in the store."""
         return self.var / "asterisk" / "spool" / "recording"
+
+    @property
+    def fax_spool(self) -> Path:
+        """Where Asterisk leaves faxes and their slips, and finds those that go out (`out/`)."""
+        return self.var / "asterisk" / "spool" / "fax"
 
     @property
     def sounds(self) -> Path:
@@ -211,10 +221,13 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         database_url=reader.parsed("DATABASE_URL", f"sqlite+aiosqlite:///{var}/denwaban.db", _database_url),
         trunk_uri=reader.parsed("TRUNK_URI", "sip:127.0.0.1:5080", _sip_uri),
         trunk_accept=accept,
+        trunk_t38=reader.parsed("TRUNK_T38", True, _switch),
         dialplan_extra=reader.parsed("DIALPLAN_EXTRA", None, _file),
         vosk_model=reader.parsed("VOSK_MODEL", var / "models" / CURRENT_MODEL, lambda raw: folder / raw),
         vosk_models_url=reader.parsed("VOSK_MODELS_URL", VOSK_MODELS_URL, _http_url),
         transcribe_processes=reader.parsed("TRANSCRIBE_PROCESSES", _processors(), _few),
+        fax_channels=reader.parsed("FAX_CHANNELS", 20, _few),
+        fax_retry_s=reader.parsed("FAX_RETRY_S", 60.0, _wait),
         log_level=reader.parsed("LOG_LEVEL", "INFO", _log_level),
         ari_password=given["ARI_PASSWORD"],
         ami_password=given["AMI_PASSWORD"],
@@ -453,10 +466,22 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def _switch(raw: str) -> bool:
+    if raw not in {"on", "off"}:
+        raise ValueError("must be on or off")
+    return raw == "on"
+
+
 def _few(raw: str) -> int:
     if not raw.isdecimal() or not 0 < int(raw) <= 64:
         raise ValueError("must be a number from 1 to 64")
     return int(raw)
+
+
+def _wait(raw: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9])?", raw) or not 0.1 <= float(raw) <= 3600:
+        raise ValueError("must be a number of seconds from 0.1 to 3600")
+    return float(raw)
 
 
 def _log_level(raw: str) -> str:

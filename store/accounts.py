@@ -29,6 +29,12 @@ async def set_message_retention(session: AsyncSession, account_id: str, days: in
     await session.execute(changed)
 
 
+async def set_fax_retention(session: AsyncSession, account_id: str, days: int | None) -> None:
+    """Keep the account's faxes for `days`; None: until somebody deletes them."""
+    changed = update(Account).where(Account.id == account_id).values(fax_retention_days=days)
+    await session.execute(changed)
+
+
 async def refuse_unknown(session: AsyncSession, account_id: str) -> None:
     """Raises Unusable for an account that is not there, so that no foreign key has to."""
     if await session.get(Account, account_id) is None:

@@ -16,6 +16,8 @@ from store.hours import Choice, Override, applies, read_plan, until
 from store.models import (
     CallerKind,
     EntryKind,
+    FaxSetting,
+    FaxUse,
     NumberUse,
     PhoneNumber,
     Prompt,
@@ -71,11 +73,20 @@ class Arrival:
     rule: Rule | None
     because: str = "manual"
     listed: Listed | None = None
+    fax: FaxUse = FaxUse.NONE
+
+
+def fax_use(use: NumberUse, enabled: bool | None, fax_only: bool | None) -> FaxUse:
+    """How calls become faxes; None where the number has no fax settings. Pure."""
+    if use is NumberUse.FAX or (enabled and fax_only):
+        return FaxUse.ONLY
+    return FaxUse.SHARED if enabled else FaxUse.NONE
 
 
 _number, _setting, _rule = PhoneNumber.__table__, RusurepoSetting.__table__, RusurepoRule.__table__
 _start, _end = Prompt.__table__.alias("start"), Prompt.__table__.alias("end")
 _schedule, _entry = Schedule.__table__, WhitelistEntry.__table__
+_fax = FaxSetting.__table__
 _RULE = (
     _rule.c.id,
     _rule.c.name,
@@ -92,9 +103,18 @@ _HOURS = (
     _schedule.c.override_until,
 )
 _ALL: Select[Any] = select(
-    _number.c.id, _number.c.account_id, _number.c.e164, _number.c.use, _setting.c.enabled, *_HOURS, *_RULE
+    _number.c.id,
+    _number.c.account_id,
+    _number.c.e164,
+    _number.c.use,
+    _fax.c.enabled.label("fax_enabled"),
+    _fax.c.fax_only,
+    _setting.c.enabled,
+    *_HOURS,
+    *_RULE,
 ).select_from(
     _number.outerjoin(_setting, _setting.c.number_id == _number.c.id)
+    .outerjoin(_fax, _fax.c.number_id == _number.c.id)
     .outerjoin(_schedule, and_(_schedule.c.number_id == _number.c.id, _schedule.c.enabled))
     .outerjoin(_rule, _rule.c.id == _setting.c.rule_id)
     .outerjoin(_start, _start.c.id == _rule.c.start_prompt_id)
@@ -132,16 +152,17 @@ def look_up(
     row = connection.execute(_ONE, {"dialled": e164}).one_or_none()
     if row is None:
         return None
-    number_id, account_id, number, use, *_ = row
+    number_id, account_id, number, use, fax_enabled, fax_only, *_ = row
+    fax = fax_use(use, fax_enabled, fax_only)
     applying = applies(_choice(row), at or now())
     earlier = _rule_by_id(connection, number_id, rule_id) if rule_id else None
     if earlier is not None:
-        return Arrival(number_id, account_id, number, use, earlier, "chosen before")
+        return Arrival(number_id, account_id, number, use, earlier, "chosen before", fax=fax)
     rule = _rule_in(row)
     if rule is None or rule.id != applying.rule_id:
         rule = _rule_by_id(connection, number_id, applying.rule_id) if applying.rule_id else None
     listed = _listed(connection, rule.whitelist_id, caller) if rule and rule.whitelist_id and caller else None
-    return Arrival(number_id, account_id, number, use, rule, str(applying), listed)
+    return Arrival(number_id, account_id, number, use, rule, str(applying), listed, fax)
 
 
 @dataclass(frozen=True)
@@ -164,7 +185,8 @@ async def every_number(session: AsyncSession, at: datetime | None = None) -> Mom
         applying, rule = applies(choice, at), _rule_in(row)
         if rule is None or rule.id != applying.rule_id:
             rule = rules.get(applying.rule_id or "")
-        numbers.append(Arrival(row[0], row[1], row[2], row[3], rule, str(applying)))
+        fax = fax_use(row[3], row[4], row[5])
+        numbers.append(Arrival(row[0], row[1], row[2], row[3], rule, str(applying), fax=fax))
     # Whatever changes later than the horizon is found from there.
     horizon = at + timedelta(days=LOOK_AHEAD_DAYS)
     changes = [until(choice, at, LOOK_AHEAD_DAYS) or horizon for choice in choices if choice.plan]
@@ -172,7 +194,7 @@ async def every_number(session: AsyncSession, at: datetime | None = None) -> Mom
 
 
 def _choice(row: Sequence[Any]) -> Choice:
-    _, _, _, _, enabled, plan, overridden, override_rule_id, override_until, rule_id, *_ = row
+    _, _, _, _, _, _, enabled, plan, overridden, override_rule_id, override_until, rule_id, *_ = row
     manual = rule_id if enabled else None
     if plan is None:
         return Choice(manual)

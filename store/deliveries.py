@@ -58,6 +58,7 @@ class DeliveryFilter:
     """Which deliveries; None means any. `since` is within the period, `until` is past its end."""
 
     message_id: str | None = None
+    fax_id: str | None = None
     number_id: str | None = None
     service_id: str | None = None
     state: DeliveryState | None = None
@@ -72,6 +73,7 @@ async def list_deliveries(
     rows = select(Delivery).where(Delivery.account_id == account_id)
     for column, value in (
         (Delivery.message_id, wanted.message_id),
+        (Delivery.fax_id, wanted.fax_id),
         (Delivery.number_id, wanted.number_id),
         (Delivery.service_id, wanted.service_id),
         (Delivery.state, wanted.state),
@@ -118,6 +120,20 @@ def to_address(rule: NotificationRule, address: str, purpose: DeliveryPurpose, *
         kind="mail",
         label=address,
         **more,
+    )
+
+
+def to_fax_address(number_id: str, account_id: str, address: str, fax_id: str, lane: str) -> Delivery:
+    """A delivery of a fax to an address of its number's own settings."""
+    return Delivery(
+        account_id=account_id,
+        purpose=DeliveryPurpose.FAX,
+        fax_id=fax_id,
+        number_id=number_id,
+        address=address,
+        kind="mail",
+        label=address,
+        lane=lane,
     )
 
 

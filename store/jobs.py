@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.database import Database
@@ -60,10 +60,20 @@ def enqueue(
 
 
 async def take(
-    database: Database, kinds: tuple[str, ...], worker: str, lease_s: float, limit: int
+    database: Database,
+    kinds: tuple[str, ...],
+    worker: str,
+    lease_s: float,
+    limit: int,
+    fair: bool = False,
 ) -> list[TakenJob]:
-    """Take up to `limit` jobs that are due, longest due first. Of each lane at most its oldest."""
-    return await database.transaction(lambda connection: _take(connection, kinds, worker, lease_s, limit))
+    """Take up to `limit` jobs that are due, longest due first. Of each lane at most its oldest.
+
+    `fair`: those of accounts that have fewer at work come before.
+    """
+    return await database.transaction(
+        lambda connection: _take(connection, kinds, worker, lease_s, limit, fair)
+    )
 
 
 async def renew(database: Database, job: TakenJob, lease_s: float) -> bool:
@@ -170,14 +180,30 @@ _FIRST_IN_LANE = or_(
         ),
     ),
 )
-_READY = (
-    select(_jobs)
-    .where(_jobs.c.kind.in_(bindparam("kinds", expanding=True)), _DUE, _FIRST_IN_LANE)
-    .order_by(_jobs.c.run_at, _jobs.c.created_at)
-    .limit(bindparam("limit"))
-    # On SQLite, which has one writer, this says nothing.
-    .with_for_update(skip_locked=True, of=_jobs)
+_others: Any = _jobs.alias("others")
+_AT_WORK = (
+    select(func.count())
+    .where(
+        _others.c.account_id == _jobs.c.account_id,
+        _others.c.kind == _jobs.c.kind,
+        _others.c.state == JobState.RUNNING,
+    )
+    .scalar_subquery()
 )
+
+
+def _ready(*first: ColumnElement[Any]) -> Select[Any]:
+    return (
+        select(_jobs)
+        .where(_jobs.c.kind.in_(bindparam("kinds", expanding=True)), _DUE, _FIRST_IN_LANE)
+        .order_by(*first, _jobs.c.run_at, _jobs.c.created_at)
+        .limit(bindparam("limit"))
+        # On SQLite, which has one writer, this says nothing.
+        .with_for_update(skip_locked=True, of=_jobs)
+    )
+
+
+_READY, _READY_FAIRLY = _ready(), _ready(_AT_WORK)
 _TAKE = (
     update(_jobs)
     .where(
@@ -195,10 +221,11 @@ _TAKE = (
 
 
 def _take(
-    connection: Connection, kinds: tuple[str, ...], worker: str, lease_s: float, limit: int
+    connection: Connection, kinds: tuple[str, ...], worker: str, lease_s: float, limit: int, fair: bool
 ) -> list[TakenJob]:
     at = now()
-    ready = connection.execute(_READY, {"kinds": kinds, "at": at, "limit": limit}).all()
+    which = _READY_FAIRLY if fair else _READY
+    ready = connection.execute(which, {"kinds": kinds, "at": at, "limit": limit}).all()
     until = at + timedelta(seconds=lease_s)
     taken = []
     for row in ready:

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Executable, bindparam, insert, update
+from sqlalchemy import Connection, Executable, bindparam, insert, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
+from store import events
 from store.database import Database
 from store.deliveries import REPORT_MESSAGE
-from store.models import Call, Job, JournalEntry, MessageOutcome, VoiceMessage, new_id, now
+from store.models import Call, Event, Job, JournalEntry, MessageOutcome, VoiceMessage, new_id, now
 from store.signals import SIGNAL_DEVICES, lamp_lane
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,17 @@ _OUTCOME: Executable = (
     update(_CALLS)
     .where(_CALLS.c.id == bindparam("which"), _CALLS.c.message_outcome.is_(None))
     .values(message_outcome=bindparam("new_message_outcome"))
+)
+_EVENTS: Any = Event.__table__
+_EVENT: Executable = insert(_EVENTS).from_select(
+    ["account_id", "at", "kind", "subject_id", "data"],
+    select(
+        _CALLS.c.account_id,
+        bindparam("at", type_=_EVENTS.c.at.type),
+        bindparam("kind", type_=_EVENTS.c.kind.type),
+        bindparam("subject", type_=_EVENTS.c.subject_id.type),
+        bindparam("told", type_=_EVENTS.c.data.type),
+    ).where(_CALLS.c.id == bindparam("which"), _CALLS.c.account_id.is_not(None)),
 )
 _CHANGES: dict[tuple[str, ...], Executable] = {}
 
@@ -73,10 +85,14 @@ class CallJournal:
 
     def open_call(self, **columns: Any) -> "asyncio.Future[None]":
         """A call arrived. The future is done when its row is committed."""
-        return self._awaited([(_CALL, columns)])
+        started = _event(columns["id"], "call.started", columns["id"])
+        return self._awaited([(_CALL, columns), started])
 
     def change_call(self, call_id: str, **columns: Any) -> None:
-        self._take(_Deed([_change(call_id, columns)]))
+        steps = [_change(call_id, columns)]
+        if columns.get("ended_at"):
+            steps.append(_event(call_id, "call.ended", call_id, result=columns.get("result")))
+        self._take(_Deed(steps))
 
     def keep_message(self, message: dict[str, Any]) -> "asyncio.Future[None]":
         """A message, its call's outcome and the jobs that follow from it, in one transaction.
@@ -96,6 +112,7 @@ class CallJournal:
                 (_MESSAGE, message),
                 *((_JOB, _job(account_id, *job)) for job in jobs),
                 _settle(message["call_id"], MessageOutcome.KEPT),
+                _event(message["call_id"], "message.kept", message["id"], number_id=message["number_id"]),
             ]
         )
 
@@ -169,12 +186,14 @@ class CallJournal:
 def _execute(connection: Connection, steps: list[tuple[Executable, dict[str, Any]]]) -> None:
     """Run the steps, those of one kind together; calls come first, for the rest refer to them."""
     kinds = sorted(steps, key=lambda step: _ORDER.get(id(step[0]), 9))
+    if kinds and kinds[-1][0] is _EVENT:
+        events.take_turn(connection)
     for _, group in groupby(kinds, key=lambda step: id(step[0])):
         same = list(group)
         connection.execute(same[0][0], [values for _, values in same])
 
 
-_ORDER = {id(_CALL): 0, id(_MESSAGE): 1, id(_JOB): 2, id(_ENTRY): 3}
+_ORDER = {id(_CALL): 0, id(_MESSAGE): 1, id(_JOB): 2, id(_ENTRY): 3, id(_EVENT): 10}
 
 
 def _is_refusal(problem: Exception) -> bool:
@@ -202,6 +221,11 @@ def _job(account_id: str, kind: str, subject_id: str, run_at: datetime, lane: st
 
 def _settle(call_id: str, outcome: MessageOutcome) -> tuple[Executable, dict[str, Any]]:
     return _OUTCOME, {"which": call_id, "new_message_outcome": outcome}
+
+
+def _event(call_id: str, kind: str, subject_id: str, **data: Any) -> tuple[Executable, dict[str, Any]]:
+    """For who follows the account of the call; nothing where the call belongs to none."""
+    return _EVENT, {"which": call_id, "at": now(), "kind": kind, "subject": subject_id, "told": data}
 
 
 def _change(call_id: str, columns: dict[str, Any]) -> tuple[Executable, dict[str, Any]]:

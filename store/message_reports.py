@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.e164 import E164, national
 from store.models import CallerKind, PhoneNumber, Transcript, TranscriptState, VoiceMessage
+from store.phonebook_names import read_names
 
 JAPAN = timezone(timedelta(hours=9))
 NO_CALLER = {
@@ -52,8 +53,9 @@ async def report_of(session: AsyncSession, message: VoiceMessage, portal_url: st
     """Describe the message as it is known now. `portal_url` ends without a slash."""
     number = await session.scalar(select(PhoneNumber).where(PhoneNumber.id == message.number_id))
     heard = await heard_of(session, message.id)
-    name = None if message.caller is None else await caller_name(session, message.account_id, message.caller)
-    return describe(message, number, heard, name, portal_url)
+    callers = [message.caller] if message.caller else []
+    names = await read_names(session, message.account_id, callers)
+    return describe(message, number, heard, names.get(message.caller or ""), portal_url)
 
 
 async def heard_of(session: AsyncSession, message_id: str) -> Heard:
@@ -71,11 +73,6 @@ async def heard_of(session: AsyncSession, message_id: str) -> Heard:
             return Heard(failed=True)
         case _:
             return Heard()
-
-
-async def caller_name(session: AsyncSession, account_id: str, caller: str) -> str | None:
-    """The caller's name in the account's phonebook; there is no phonebook yet."""
-    return None
 
 
 def describe(

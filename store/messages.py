@@ -14,6 +14,7 @@ from sqlalchemy.orm import joinedload
 
 from store.e164 import E164
 from store.errors import NotFound, NotRemoved
+from store.events import append_in
 from store.media import Media
 from store.models import CallerKind, JournalEntry, MessageStatus, PhoneNumber, Transcript, VoiceMessage, now
 from store.pages import Page, PageRequest, read_page
@@ -148,6 +149,8 @@ async def change_messages(
     rows = (await session.execute(changed.returning(VoiceMessage.id, VoiceMessage.number_id))).all()
     if read is not None:
         await _signal_each(session, {row.number_id for row in rows})
+    told = {name: value for name, value in (("read", read), ("status", status)) if value is not None}
+    await append_in(session, account_id, "message.changed", (row.id for row in rows), told)
     return {row.id for row in rows}
 
 
@@ -227,6 +230,7 @@ async def _delete_together(
         told = {"message_id": row.id, "by": by}
         session.add(JournalEntry(call_id=row.call_id, at=at, event="message_deleted", details=told))
     await _signal_each(session, {row.number_id for row in rows})
+    await append_in(session, account_id, "message.deleted", (row.id for row in rows))
     await session.flush()
     # Files go before the commit: a crash in between leaves messages without sound, which can be deleted
     # again, and never a voice on disk that no row knows of.

@@ -9,7 +9,14 @@ from sqlalchemy.orm import selectinload
 from settings import NotificationSettings
 from store import revisions
 from store.errors import Conflict, InUse, NotFound, Use
-from store.models import NotificationRule, NotificationService, RusurepoRule, now
+from store.models import (
+    FaxSetting,
+    NotificationRule,
+    NotificationService,
+    PhoneNumber,
+    RusurepoRule,
+    now,
+)
 from store.notification_services import Fields, dump_fields, load_fields
 from store.pages import Page, PageRequest, read_page
 from store.sealing import seal, unseal
@@ -69,12 +76,15 @@ async def change_rule(
 
 
 async def delete_rule(session: AsyncSession, account_id: str, rule_id: str) -> None:
-    """Delete the rule and its services. Raises NotFound, or InUse naming the 留守レポ rules that use it."""
+    """Delete the rule and its services. Raises NotFound, or InUse naming what uses it."""
     # Whoever chooses a notification rule for a 留守レポ rule counts there.
     await revisions.bump(session)
     rule = await get_rule(session, account_id, rule_id)
     users = await session.scalars(select(RusurepoRule).where(RusurepoRule.notification_rule_id == rule_id))
     used_by = [Use("rule", user.id, user.name) for user in users]
+    fax_users = select(PhoneNumber.id, PhoneNumber.e164).join(FaxSetting)
+    fax_users = fax_users.where(FaxSetting.notification_rule_id == rule_id)
+    used_by += [Use("number", *user) for user in await session.execute(fax_users)]
     if used_by:
         raise InUse(used_by)
     await session.execute(delete(NotificationService).where(NotificationService.rule_id == rule_id))

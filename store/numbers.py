@@ -10,6 +10,9 @@ from store.errors import Conflict, NotFound, Unusable
 from store.models import NumberUse, PhoneNumber, RusurepoRule, RusurepoSetting
 from store.pages import Page, PageRequest, read_page
 
+MOST_LINES = 99
+"""A line is dialled with two digits."""
+
 
 def _of_account(account_id: str) -> Select[PhoneNumber]:
     numbers = select(PhoneNumber).where(PhoneNumber.account_id == account_id)
@@ -30,6 +33,12 @@ async def get_number(session: AsyncSession, account_id: str, number_id: str) -> 
     return number
 
 
+async def number_id_of(session: AsyncSession, account_id: str, e164: E164) -> str | None:
+    """The id of the account's number."""
+    ours = (PhoneNumber.account_id == account_id, PhoneNumber.e164 == e164)
+    return await session.scalar(select(PhoneNumber.id).where(*ours))
+
+
 async def add_number(
     session: AsyncSession, account_id: str, e164: E164, use: NumberUse, display_name: str = ""
 ) -> PhoneNumber:
@@ -41,12 +50,24 @@ async def add_number(
     await accounts.refuse_unknown(session, account_id)
     if await session.scalar(select(PhoneNumber.id).where(PhoneNumber.e164 == e164)):
         raise Conflict("number_taken")
-    number = PhoneNumber(account_id=account_id, e164=e164, use=use, display_name=display_name)
+    number = PhoneNumber(
+        account_id=account_id,
+        e164=e164,
+        use=use,
+        display_name=display_name,
+        line=await _free_line(session, account_id),
+    )
     session.add(number)
     await session.flush()
     session.add(RusurepoSetting(number_id=number.id))
     await session.flush()
     return await get_number(session, account_id, number.id)
+
+
+async def _free_line(session: AsyncSession, account_id: str) -> int | None:
+    """The smallest that is free; None where all two digits are taken."""
+    taken = set(await session.scalars(select(PhoneNumber.line).where(PhoneNumber.account_id == account_id)))
+    return next((line for line in range(1, MOST_LINES + 1) if line not in taken), None)
 
 
 async def set_rusurepo(

@@ -40,11 +40,46 @@ def parse_cursor(text: str) -> Cursor:
 
 
 @dataclass(frozen=True)
+class TextCursor:
+    """The same of a list in the order of a text."""
+
+    text: str
+    id: str
+
+    def __str__(self) -> str:
+        return base64.urlsafe_b64encode(f"{self.id}|{self.text}".encode()).decode().rstrip("=")
+
+
+def parse_text_cursor(text: str) -> TextCursor:
+    """Read what `str(cursor)` gave. Raises BadCursor."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        raise BadCursor("not a cursor of ours") from None
+    row_id, bar, last = raw.partition("|")
+    if not bar or not row_id.isalnum() or not row_id.isascii() or "\0" in last:
+        raise BadCursor("not a cursor of ours")
+    return TextCursor(last, row_id)
+
+
+@dataclass(frozen=True)
 class Page(Generic[T]):
     """Some rows, and where the next page starts; None after the last row."""
 
     items: list[T]
     next: Cursor | None
+
+    @property
+    def next_text(self) -> str | None:
+        return str(self.next) if self.next else None
+
+
+@dataclass(frozen=True)
+class TextPage(Generic[T]):
+    """The same of a list in the order of a text."""
+
+    items: list[T]
+    next: TextCursor | None
 
     @property
     def next_text(self) -> str | None:

@@ -1,14 +1,16 @@
 """What Asterisk must know of the store: devices, and the settings of numbers for when we are away."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.arrivals import Arrival, every_number
-from store.models import Device, EntryKind, WhitelistEntry
+from store.calling import OwnNumber, usual_number
+from store.models import Device, DeviceCalling, EntryKind, NumberUse, PhoneNumber, Trunk, WhitelistEntry
 from store.revisions import current
+from store.trunks import in_order
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,14 @@ class WantedDevice:
     username: str
     account_id: str
     sealed_password: str
+    name: str = ""
+    short_number: str | None = None
+    own_number: str | None = None
+    """What it shows of itself outside, unless it chooses another number."""
+
+    @property
+    def shown_as(self) -> str:
+        return self.short_number or self.username
 
 
 @dataclass(frozen=True)
@@ -28,16 +38,47 @@ class Wanted:
     whitelists: dict[str, list[tuple[EntryKind, str]]]
     """Kind and value of the entries of every whitelist that applies now."""
     until: datetime | None
+    trunks: list[Trunk] = field(default_factory=list)
+    """Those in use, in the order in which they are tried."""
 
 
 async def wanted_of_asterisk(session: AsyncSession) -> Wanted:
     revision = await current(session)
-    rows = await session.execute(
-        select(Device.username, Device.account_id, Device.sealed_password).order_by(Device.username)
-    )
-    devices = [WantedDevice(*row) for row in rows]
+    devices = await _devices(session)
     moment = await every_number(session)
-    return Wanted(revision, moment.numbers, devices, await _whitelists(session, moment.numbers), moment.until)
+    trunks = in_order((await session.scalars(select(Trunk))).all())
+    whitelists = await _whitelists(session, moment.numbers)
+    return Wanted(revision, moment.numbers, devices, whitelists, moment.until, trunks)
+
+
+async def _devices(session: AsyncSession) -> list[WantedDevice]:
+    numbers: dict[str, list[OwnNumber]] = {}
+    uses: dict[str, list[NumberUse]] = {}
+    every = select(PhoneNumber).order_by(PhoneNumber.created_at, PhoneNumber.id)
+    for number in await session.scalars(every):
+        numbers.setdefault(number.account_id, []).append(OwnNumber(number.id, number.e164, number.line))
+        uses.setdefault(number.account_id, []).append(number.use)
+    rows = await session.execute(
+        select(Device, DeviceCalling)
+        .outerjoin(DeviceCalling, DeviceCalling.device_id == Device.id)
+        .order_by(Device.username)
+    )
+    devices = []
+    for device, calling in rows:
+        of_account = numbers.get(device.account_id, [])
+        chosen = calling.default_number_id if calling else None
+        own = usual_number(of_account, uses.get(device.account_id, []), chosen)
+        devices.append(
+            WantedDevice(
+                username=device.username,
+                account_id=device.account_id,
+                sealed_password=device.sealed_password,
+                name=device.name,
+                short_number=calling.short_number if calling else None,
+                own_number=own.e164 if own else None,
+            )
+        )
+    return devices
 
 
 async def _whitelists(

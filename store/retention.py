@@ -12,9 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store.chores import claim
 from store.database import Database
+from store.events import purge_events
+from store.fax_retention import purge_faxes
+from store.faxes import unknown_files
+from store.idempotency import forget_answers
 from store.media import Media
 from store.messages import delete_messages
 from store.models import Account, VoiceMessage, now
+from store.phonebook_imports import forget_imports
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +30,7 @@ LOOK_S = 60.0
 
 BATCH = 500
 BY = "retention"
-MESSAGES = "messages"
+MESSAGES, FAXES = "messages", "faxes"
 UNKNOWN_AFTER = timedelta(days=1)
 """A file may be there for a moment before its row is; not for a day."""
 
@@ -56,9 +61,21 @@ async def keep_house(database: Database, media: Media) -> None:
             database, "purge_messages", PURGE_EVERY, lambda: purge_messages(database, media, now())
         )
         await _at_most_every(
+            database, "purge_faxes", PURGE_EVERY, lambda: purge_faxes(database, media, now())
+        )
+        await _at_most_every(
             database, "sweep_files", SWEEP_EVERY, lambda: sweep_files(database, media, now())
         )
+        await _at_most_every(database, "purge_events", PURGE_EVERY, lambda: purge_events(database, now()))
+        await _at_most_every(database, "forget", PURGE_EVERY, lambda: _forget(database, now()))
         await asyncio.sleep(LOOK_S)
+
+
+async def _forget(database: Database, at: datetime) -> None:
+    """Throw away what waited in vain: files for the phonebook, answers to requests sent again."""
+    async with database.session() as session:
+        await forget_imports(session, at)
+        await forget_answers(session, at)
 
 
 async def _at_most_every(
@@ -117,9 +134,9 @@ async def _purge_account(database: Database, media: Media, account_id: str, befo
 
 
 async def sweep_files(database: Database, media: Media, at: datetime) -> Swept:
-    """Find the message files that no row has known of for a day; remove those a month old."""
+    """Find the files of messages and faxes that no row has known of for a day; remove those a month old."""
     removed = left = 0
-    for folder in await asyncio.to_thread(_folders, media.folder / MESSAGES):
+    for folder in await asyncio.to_thread(_folders, media.folder):
         aged = await asyncio.to_thread(_named_before, folder, at - UNKNOWN_AFTER)
         unknown = await _without_row(database, {str(path.relative_to(media.folder)): path for path in aged})
         old = await asyncio.to_thread(_named_before, folder, at - UNKNOWN_KEPT)
@@ -128,23 +145,25 @@ async def sweep_files(database: Database, media: Media, at: datetime) -> Swept:
         left += len(unknown) - gone
     if removed or left:
         log.warning(
-            "%d files of no message were removed, %d are left", removed, left, extra={"action": "swept"}
+            "%d files of nothing known were removed, %d are left", removed, left, extra={"action": "swept"}
         )
     return Swept(removed, left)
 
 
 async def _without_row(database: Database, files: dict[str, Path]) -> list[Path]:
     names = list(files)
-    known: set[str] = set()
+    unknown: set[str] = set()
     for first in range(0, len(names), BATCH):
-        asked = VoiceMessage.media.in_(names[first : first + BATCH])
+        some = names[first : first + BATCH]
         async with database.session() as session:
-            known |= set(await session.scalars(select(VoiceMessage.media).where(asked)))
-    return [path for name, path in files.items() if name not in known]
+            known = await session.scalars(select(VoiceMessage.media).where(VoiceMessage.media.in_(some)))
+            unknown |= await unknown_files(session, some) - set(known)
+    return [path for name, path in files.items() if name in unknown]
 
 
-def _folders(top: Path) -> list[Path]:
-    return [path for path in top.rglob("*") if path.is_dir()]
+def _folders(media: Path) -> list[Path]:
+    tops = (media / MESSAGES, media / FAXES)
+    return [path for top in tops for path in top.rglob("*") if path.is_dir()]
 
 
 def _named_before(folder: Path, moment: datetime) -> set[Path]:

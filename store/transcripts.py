@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.errors import NotFound
+from store.events import append_in
 from store.jobs import enqueue, hasten
 from store.models import Job, JobState, JournalEntry, Transcript, TranscriptState, VoiceMessage, now
 from store.upserts import insert_for
@@ -80,6 +81,7 @@ async def keep_recognition(session: AsyncSession, message_id: str, recognition: 
     told = {"state": state, "words": len(recognition.words), "model": recognition.model}
     _note(session, call_id, "transcribed", told)
     await hasten(session, REPORT, message_id)
+    await _tell(session, message_id, state)
 
 
 async def keep_failure(session: AsyncSession, message_id: str, reason: str) -> None:
@@ -92,6 +94,7 @@ async def keep_failure(session: AsyncSession, message_id: str, reason: str) -> N
     transcript.failure = reason[:LONGEST_FAILURE]
     _note(session, call_id, "transcription_failed", {"reason": reason[:LONGEST_FAILURE]})
     await hasten(session, REPORT, message_id)
+    await _tell(session, message_id, TranscriptState.FAILED)
 
 
 async def report_without_text(session: AsyncSession, reason: str) -> None:
@@ -194,6 +197,12 @@ async def _require_message(session: AsyncSession, account_id: str, message_id: s
     )
     if await session.scalar(message) is None:
         raise NotFound(message_id)
+
+
+async def _tell(session: AsyncSession, message_id: str, state: TranscriptState) -> None:
+    account = select(VoiceMessage.account_id).where(VoiceMessage.id == message_id)
+    if (account_id := await session.scalar(account)) is not None:
+        await append_in(session, account_id, "message.transcribed", [message_id], {"state": state})
 
 
 def _note(session: AsyncSession, call_id: str, event: str, details: dict[str, Any]) -> None:

@@ -56,10 +56,12 @@ class Worker:
         lease_s: float = LEASE_S,
         poll_s: float = POLL_S,
         may_take: Callable[[], bool] = lambda: True,
+        fair: bool = False,
     ) -> None:
         """`name` tells this process from all others that work on the same database.
 
-        While `may_take` says no, jobs are left to others.
+        While `may_take` says no, jobs are left to others. `fair`: an account's many jobs do not keep
+        another's few waiting.
         """
         self._database = database
         self._name = name
@@ -68,6 +70,7 @@ class Worker:
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._may_take = may_take
+        self._fair = fair
         self._at_work: set[asyncio.Task[None]] = set()
         self.problem = ""
         """Why no job can be taken at the moment; empty when all is well."""
@@ -114,7 +117,8 @@ class Worker:
             await asyncio.wait(self._at_work, return_when=asyncio.FIRST_COMPLETED)
             return
         try:
-            taken = await take(self._database, tuple(self._handlers), self._name, self._lease_s, free)
+            kinds = tuple(self._handlers)
+            taken = await take(self._database, kinds, self._name, self._lease_s, free, self._fair)
             self.problem = ""
         except (SQLAlchemyError, OSError) as away:
             self.problem = f"{type(away).__name__}: {str(away).partition(chr(10))[0]}"

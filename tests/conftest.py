@@ -15,6 +15,17 @@ from store.models import Base
 from tests.furnishing import Furnished, furnish
 from tests.postgres import create_database, running_postgres
 
+TESTS = Path(__file__).parent
+ONE_PROCESS = ("asterisk", "acceptance")
+"""Tiers that wait for real time more than they work: each has a process of its own beside the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        tier = item.path.relative_to(TESTS).parts[0]
+        if tier in ONE_PROCESS:
+            item.add_marker(pytest.mark.xdist_group(tier))
+
 
 @pytest.fixture(scope="session")
 def postgres_prefix() -> Iterator[str]:

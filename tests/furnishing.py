@@ -24,6 +24,7 @@ from store.models import (
     new_id,
 )
 from store.numbers import add_number
+from store.phonebook import set_contract
 from store.prompts import add_prompt
 from store.rules import create_rule
 from store.tokens import issue_token
@@ -68,6 +69,7 @@ async def furnish(session: AsyncSession, media: Media, name: str, e164: str) -> 
     end = await add_prompt(session, media, account.id, number.id, "終了", wav(1.0, b"\x03\x04"))
     rule = await create_rule(session, account.id, number.id, "昼休み", start.id, end.id)
     device, _ = await create_device(session, SECRET_KEY, account.id)
+    await set_contract(session, account.id, True)
     message = await leave_message(session, media, account.id, number.id, FIRST_CALL)
     return Furnished(
         account_id=account.id,

@@ -3,19 +3,15 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
-import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
-from settings import Settings, SettingsRefused, read_settings
-from settings.logs import log_to
+from settings import Settings
+from settings.service import run_services
 from store.database import Database, open_database
 from store.media import Media
 from store.reports import report
@@ -39,19 +35,11 @@ DRAIN_S = 5.0
 
 def main() -> None:
     """Run the service with the environment's settings."""
-    try:
-        settings = read_settings(os.environ, Path.cwd())
-    except SettingsRefused as refused:
-        sys.exit(str(refused))
-    log_to(settings.var / "log", "transcribe", settings.log_level)
-    uvloop.run(run(settings))
+    run_services("transcribe", run)
 
 
-async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; then finish what can be finished in a few seconds."""
-    stop = asyncio.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until told to stop; then finish what can be finished in a few seconds."""
     database = open_database(settings.database_url)
     recognisers = Recognisers(ENGINE, settings.vosk_model, settings.transcribe_processes)
     service = Transcription(database, Media(settings.media), recognisers)

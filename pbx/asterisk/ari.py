@@ -10,7 +10,7 @@ Words are ARI's: https://docs.asterisk.org/Asterisk_22_Documentation/API_Documen
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -22,7 +22,7 @@ import aiohttp
 import orjson
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from pbx.dialplan.names import APPLICATION
+from pbx.dialplan.names import APPLICATION, CALL_ID
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ WANTED_EVENTS = (
     "StasisEnd",
     "ChannelDtmfReceived",
     "ChannelHangupRequest",
+    "ChannelToneDetected",
     "PlaybackFinished",
     "RecordingFinished",
     "RecordingFailed",
@@ -67,6 +68,12 @@ def of_channel(status: int, reason: str) -> Exception:
 def unless_gone(status: int, reason: str) -> Exception | None:
     """To end what has ended is no error."""
     return None if status in {404, 409} else AsteriskRefused(status, reason)
+
+
+def calls_of(channels: Iterable[Json]) -> set[str]:
+    """The ids of channels, and of the calls that they belong to."""
+    named = {channel.get("channelvars", {}).get(CALL_ID, "") for channel in channels}
+    return ({channel["id"] for channel in channels} | named) - {""}
 
 
 @dataclass(frozen=True)
@@ -387,6 +394,18 @@ class AriSession:
         found: list[Json] = await self._ask_http("GET", "/channels")
         return found
 
+    async def variable(self, channel: str, name: str) -> str:
+        """A channel's variable, or a function's value of it; empty where it has none. Raises HungUp."""
+        try:
+            answer = await self._ask_http("GET", f"/channels/{quote(channel)}/variable", variable=name)
+        except AsteriskRefused as refused:
+            raise of_channel(refused.status, str(refused)) from None
+        return str(answer["value"])
+
+    async def living_calls(self) -> set[str]:
+        """The ids of all channels, and of the calls that they belong to."""
+        return calls_of(await self.channels())
+
     async def our_channel_ids(self) -> set[str]:
         """The channels in our application."""
         application = await self._ask_http("GET", f"/applications/{APPLICATION}")
@@ -397,15 +416,13 @@ class AriSession:
         return {endpoint["resource"] for endpoint in await self._ask_http("GET", "/endpoints/PJSIP")}
 
     async def put_object(self, kind: str, name: str, fields: dict[str, str]) -> None:
-        """Make or change a dynamic SIP object (`auth`, `aor`, `endpoint`)."""
+        """Make or change a dynamic SIP object (`auth`, `aor`, `endpoint`, `identify`, `registration`)."""
         listed = [{"attribute": attribute, "value": value} for attribute, value in fields.items()]
-        path = f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
-        await self._ask_http("PUT", path, json={"fields": listed})
+        await self._ask_http("PUT", _object_path(kind, name), json={"fields": listed})
 
     async def delete_object(self, kind: str, name: str) -> None:
-        path = f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
         try:
-            await self._ask_http("DELETE", path)
+            await self._ask_http("DELETE", _object_path(kind, name))
         except AsteriskRefused as refused:
             if problem := unless_gone(refused.status, str(refused)):
                 raise problem from None
@@ -415,6 +432,10 @@ class AriSession:
         to = f"pjsip:{username}/{contact}"
         # In the body, since Asterisk takes no longer line than 4,096 bytes.
         await self._ask_http("PUT", "/endpoints/sendMessage", json={"to": to, "from": sender, "body": body})
+
+
+def _object_path(kind: str, name: str) -> str:
+    return f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
 
 
 def _cork(wire: WSTransport, shut: bool) -> None:

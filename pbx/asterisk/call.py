@@ -33,6 +33,9 @@ AGAIN_S = 0.2
 
 LONGEST_PROMPT_S = 600.0
 STOP_S = 5.0
+LEAVING_S = 1.0
+"""A channel that is taken from us ends what it does first and leaves a moment later."""
+
 ANSWER = "answer"
 HASH = "#"
 HASH_S = 1.0
@@ -99,16 +102,24 @@ class Call:
     answered_at: datetime | None = None
     rang_for: str | None = None
     """The rule that had the devices rung first, in vain; None for a call that comes in."""
+
+    device: str | None = None
+    """User name of the device that calls; None for a call that comes in."""
+
     past: dict[str, Milestone] = field(default_factory=dict)
     """Milestones of an earlier life: event -> its first time. Empty for a call that is new."""
     hangup_requested: bool = False
     handed_over: bool = False
     """The dialplan has the channel now; what becomes of the call stands in its slip."""
+    listens_for_fax: bool = False
+    """The number takes faxes too: Asterisk takes the channel to the dialplan when it hears one."""
+    became_fax: bool = False
     recording: Recording | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the call has ended; never where the dialplan has it."""
+    """Set once we have no more to do with the call; never where the dialplan does our work."""
     _hung_up: bool = False
     _gone: bool = False
+    _left: asyncio.Event = field(default_factory=asyncio.Event)
     _digits: list[str] = field(default_factory=list)
     _pressed: asyncio.Future[None] | None = None
     _expected: dict[str, asyncio.Future[Json]] = field(default_factory=dict)
@@ -134,14 +145,20 @@ class Call:
                     self._pressed.set_result(None)
             case "ChannelHangupRequest":
                 self.hangup_requested = True
+            case "ChannelToneDetected":
+                self.journal.note(self.id, "fax_heard")
             case "StasisEnd":
-                # Whoever took the channel from us has given it to the dialplan.
-                self.handed_over |= not (self.hangup_requested or self._hung_up)
-                self.gone()
+                self.gone(elsewhere=not (self.hangup_requested or self._hung_up))
 
-    def gone(self) -> None:
-        """The channel has left us; whatever is still expected will not come."""
+    def gone(self, elsewhere: bool = False) -> None:
+        """The channel has left us; whatever is still expected will not come.
+
+        `elsewhere`: it has not ended. Whoever took it from us has given it to the dialplan.
+        """
+        self.became_fax |= elsewhere and self.listens_for_fax and not self.handed_over
+        self.handed_over |= elsewhere
         self._gone = True
+        self._left.set()
         for waiting in self._expected.values():
             if not waiting.done():
                 waiting.set_exception(HungUp("the channel is gone"))
@@ -246,6 +263,8 @@ class Call:
             if self.hangup_requested:
                 # Asterisk ends the playback first and tells of the channel's end a moment later.
                 raise HungUp("the caller hung up")
+            if state == Played.FAILED and await self._is_taken():
+                raise HungUp("the call became a fax")
             return self._played(step, _how(state, skipped))
         except (TimeoutError, AsteriskRefused):
             self._digits.clear()
@@ -398,9 +417,12 @@ class Call:
                     await finished
                 return EndedBy.HASH if HASH in self._digits else EndedBy.LIMIT
             trimmed = _clock() - since - _length_s(self._file(name))
-            return self._why(await finished, trimmed, deadline)
+            why = self._why(await finished, trimmed, deadline)
+            if why in {None, EndedBy.HANGUP} and await self._is_taken():
+                raise HungUp("the call became a fax")
+            return why
         except HungUp:
-            if not self._file(self.id).exists():
+            if not self._file(self.id).exists() or await self._is_taken():
                 raise
             return EndedBy.HANGUP
         except (AsteriskAway, AsteriskRefused, TimeoutError) as problem:
@@ -408,6 +430,14 @@ class Call:
             return EndedBy.ERROR
         finally:
             self._forget(key)
+
+    async def _is_taken(self) -> bool:
+        """Whether this became a fax. No message is made then of what was recorded."""
+        if self.listens_for_fax and not self.hangup_requested:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEAVING_S):
+                    await self._left.wait()
+        return self.became_fax
 
     async def _begin_recording(self, name: str) -> bool:
         """False when it began and ended while nobody was looking."""
@@ -451,6 +481,11 @@ class Call:
         if _seconds_left(deadline) <= 0:
             return EndedBy.LIMIT
         return EndedBy.HASH if outcome.get("unheard") else None
+
+    async def ended(self) -> bool:
+        """Wait for the end; False when it goes on as a fax, without us."""
+        await self.over.wait()
+        return not self.became_fax
 
     async def hang_up(self, cause: int = CAUSE_NORMAL) -> None:
         """End the channel; that it has ended already is no error."""

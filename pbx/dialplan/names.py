@@ -1,17 +1,39 @@
 """Every name that Python and `asterisk-conf/extensions.conf` share; a test holds them against each other."""
 
+from store import fax_line
+
 APPLICATION = "denwaban"
 """Our Stasis application."""
 
 CONTEXT_TRUNK = "from-trunk"
+CONTEXT_CALLED = "called"
+"""A call from a trunk, by the number that was called."""
 CONTEXT_DEVICE = "from-device"
 CONTEXT_AWAY = "control-plane-away"
 """Does the whole job without the control plane."""
 CONTEXT_RING = "ring"
 CONTEXT_UNANSWERED = "unanswered"
 CONTEXT_TAKE_MESSAGE = "take-message"
+CONTEXT_CALL_OUT = "call-out"
+"""Dials a trunk for a device."""
+CONTEXT_CALL_COLLEAGUE = "call-colleague"
+"""Rings another device of the account."""
+CONTEXT_DEVICE_AWAY = "calls-without-control-plane"
+"""What devices can still call while the control plane is away."""
+CONTEXT_TRANSFERRED = "transferred"
+"""Where a device sends somebody by a transfer."""
+CONTEXT_REFUSED = "refused"
+"""Says why a call is not made."""
 CONTEXT_LAMP = "lamp"
 """Sets the counts of a mailbox; also the context that mailboxes are in."""
+
+CONTEXT_FAX_HEARD = "fax-heard"
+"""Included wherever a call may become a fax; Asterisk's detector wants `fax` in the context it is in."""
+
+CONTEXT_FAX_RECEIVE = fax_line.CONTEXT_RECEIVE
+CONTEXT_FAX_SEND = fax_line.CONTEXT_SEND
+CONTEXT_FAX_DIAL = fax_line.CONTEXT_DIAL
+CONTEXT_FAX_DONE = fax_line.CONTEXT_DONE
 
 LAMP_MAILBOX = "LAMP_MAILBOX"
 LAMP_NEW = "LAMP_NEW"
@@ -30,6 +52,8 @@ KEY_RING_FIRST = "ring_first"
 """How long the devices ring before a message is taken, in seconds; none: not at all."""
 KEY_RING_LISTED = "ring_listed"
 """What `ring_first` is for callers of the whitelist; none: they ring, and an announcement follows."""
+KEY_FAX = "fax"
+"""`only`: every call is a fax (FAX専用モード); `shared`: one in which fax is heard; none: never."""
 NUMBER_KEYS = (
     KEY_USE,
     KEY_RUSUREPO,
@@ -39,11 +63,43 @@ NUMBER_KEYS = (
     KEY_DEVICES,
     KEY_RING_FIRST,
     KEY_RING_LISTED,
+    KEY_FAX,
 )
 
 WHITELIST_FAMILY = "allow"
 """Family of whom the number's active whitelist names, `allow/<E.164>/<caller>`: the caller's number, the
 beginning of numbers and a `*`, or why there is no number."""
+
+CALLER_FAMILY = "caller"
+"""Family of devices as they call, `caller/<user name>/<key>`."""
+KEY_ACCOUNT = "account"
+KEY_NUMBER = "number"
+"""The number that an emergency call shows while the control plane is away."""
+CALLER_KEYS = (KEY_ACCOUNT, KEY_NUMBER)
+
+INTERNAL_FAMILY = "internal"
+"""Family of whom devices call within an account, `internal/<account>/<short number or user name>`."""
+
+TRUNK_FAMILY = "trunk"
+KEY_ORDINARY = "ordinary"
+KEY_EMERGENCY = "emergency"
+"""The trunks in the order in which they are tried, `trunk/ordinary`, with `&` between; those that take
+emergency calls, `trunk/emergency`."""
+STYLE_KEYS = "style"
+"""How a trunk wants numbers, `trunk/style/<trunk>`: `e164`, or none for national."""
+
+DID_KEYS = "did"
+"""Where a trunk says which number was called, `trunk/did/<trunk>`: `to`, `p_called_party_id`, or none."""
+
+NAME_OF_TRUNKS = "trunk"
+"""The name of a caller whom a trunk gives none."""
+
+CALLBACK_FAMILY = "callback"
+"""Until when (seconds since 1970) an account may be called back by an emergency service,
+`callback/<account>`; written by the dialplan."""
+
+CALL_ID = "CALL_ID"
+"""Variable of every channel that belongs to a call of ours: the call's id. ARI shows it in every channel."""
 
 TOLD_FAMILY = "told"
 KEY_REVISION = "revision"
@@ -54,6 +110,7 @@ AGI_SPOOLED = "spooled"
 
 STASIS_INBOUND = "inbound"
 STASIS_UNANSWERED = "unanswered"
+STASIS_OUTBOUND = "outbound"
 """How a call comes to our application, its first argument."""
 
 GLOBAL_CALL_LIMIT = "CALL_LIMIT_S"
@@ -64,8 +121,16 @@ GLOBAL_SILENCE = "SILENCE_S"
 GLOBAL_RECORDING_FOLDER = "RECORDING_FOLDER"
 GLOBAL_TONE = "TONE"
 GLOBAL_NO_ANSWER = "NO_ANSWER"
+GLOBAL_SOUNDS = "SOUNDS"
+GLOBAL_DIAL_LIMIT = "DIAL_LIMIT_S"
+GLOBAL_CALLBACK = "CALLBACK_S"
 GLOBAL_HEARTBEAT = "HEARTBEAT"
 GLOBAL_AGI_URL = "AGI_URL"
+GLOBAL_FAX_FOLDER = "FAX_FOLDER"
+GLOBAL_FAX_LIMIT = fax_line.VAR_LIMIT_S
+"""For a call that brings no limit of its own, as every received one."""
+GLOBAL_FAX_RING = fax_line.VAR_RING_S
+GLOBAL_TRUNK_T38 = "TRUNK_T38"
 GLOBALS = (
     GLOBAL_CALL_LIMIT,
     GLOBAL_MESSAGE_LIMIT,
@@ -75,8 +140,15 @@ GLOBALS = (
     GLOBAL_RECORDING_FOLDER,
     GLOBAL_TONE,
     GLOBAL_NO_ANSWER,
+    GLOBAL_SOUNDS,
+    GLOBAL_DIAL_LIMIT,
+    GLOBAL_CALLBACK,
     GLOBAL_HEARTBEAT,
     GLOBAL_AGI_URL,
+    GLOBAL_FAX_FOLDER,
+    GLOBAL_FAX_LIMIT,
+    GLOBAL_FAX_RING,
+    GLOBAL_TRUNK_T38,
 )
 
 SLIP_KEYS = (
@@ -90,8 +162,18 @@ SLIP_KEYS = (
     "record",
     "dial",
     "rule",
+    "fax",
     "ended_at",
     "source",
+    "direction",
+    "device",
+    "dialled",
+    "destination_class",
+    "trunk",
+    "sip",
+    "refused",
+    "talk_ms",
+    "left_at",
 )
 """Lines of a slip, written by the dialplan or by the control plane when the database is away."""
 
@@ -99,3 +181,11 @@ SLIP_KEYS = (
 def ring_extension(ring_s: int, rule_id: str = "") -> str:
     """Where to go in `CONTEXT_RING`: two digits of seconds, and the rule that takes a message afterwards."""
     return f"{ring_s:02d}-{rule_id}"
+
+
+def call_out_extension(
+    destination: str, own_number: str, destination_class: str, hidden: bool, limit_s: int | None
+) -> str:
+    """Where to go in `CONTEXT_CALL_OUT`: whom to call, in whose name, shown or hidden, for how long."""
+    shown = "hidden" if hidden else "shown"
+    return f"{destination}-{own_number}-{destination_class}-{shown}-{'' if limit_s is None else limit_s}"

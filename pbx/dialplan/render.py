@@ -5,8 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pbx.dialplan import names
-from pbx.routing.limits import CALL_LIMIT_S, FALLBACK_CALL_LIMIT_S, MESSAGE_S, RING_LIMIT_S, SILENCE_S
+from pbx.routing.limits import (
+    CALL_LIMIT_S,
+    DIAL_LIMIT_S,
+    FALLBACK_CALL_LIMIT_S,
+    FAX_LIMIT_S,
+    FAX_RING_S,
+    MESSAGE_S,
+    RING_LIMIT_S,
+    SILENCE_S,
+)
 from settings import Settings
+from store.calling import CALLBACK_AWAITED
+from store.provisioning import WantedDevice
+
+FIRST_REPEAT_MS = 100
+"""SIP's T1. A trunk or telephone that answers an INVITE with nothing at all for 64 times as long is taken for
+dead (Asterisk takes no less). By T1's usual value that is 32 seconds, in which a caller hears nothing and no
+other trunk is tried; networks today answer within 100 ms, and one that does not costs a repeated packet."""
+
+Objects = list[tuple[str, dict[str, str]]]
+"""Dynamic objects of one name: (type, fields)."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,7 @@ def ari_conf(settings: Settings) -> str:
 enabled = yes
 pretty = no
 websocket_write_timeout = 1000
+channelvars = {names.CALL_ID}
 
 [{names.APPLICATION}]
 type = user
@@ -121,14 +141,19 @@ secret = {settings.ami_password}
 deny = 0.0.0.0/0.0.0.0
 permit = 127.0.0.1/255.255.255.255
 read = none
-write = system,reporting,command,originate
+write = system,call,reporting,command,originate
 writetimeout = 1000
 """
 
 
 def pjsip_conf(settings: Settings) -> str:
     sections = [
-        """\
+        f"""\
+[system]
+type = system
+timer_t1 = {FIRST_REPEAT_MS}
+timer_b = {64 * FIRST_REPEAT_MS}
+
 [global]
 type = global
 user_agent = Denwaban
@@ -154,7 +179,7 @@ def _transport(name: str, protocol: str, bind: str) -> str:
     return f"[transport-{name}]\ntype = transport\nprotocol = {protocol}\nbind = {bind}\n"
 
 
-def _media(settings: Settings) -> dict[str, str]:
+def media_fields(settings: Settings) -> dict[str, str]:
     """How audio flows, alike for trunks and devices."""
     common = {
         "direct_media": "no",
@@ -170,7 +195,7 @@ def _media(settings: Settings) -> dict[str, str]:
 
 
 def _trunk(settings: Settings) -> str:
-    media = "\n".join(f"{name} = {value}" for name, value in _media(settings).items())
+    media = "\n".join(f"{name} = {value}" for name, value in media_fields(settings).items())
     matches = "\n".join(f"match = {network}" for network in settings.trunk_accept)
     # The trunk is inside our trust: it alone may assert a caller's number (RFC 3325). Its name has a hyphen,
     # which no device's name may have.
@@ -185,7 +210,7 @@ aors = trunk-main
 trust_id_inbound = yes
 trust_id_outbound = yes
 send_pai = yes
-t38_udptl = yes
+t38_udptl = {"yes" if settings.trunk_t38 else "no"}
 t38_udptl_ec = redundancy
 t38_udptl_maxdatagram = 1440
 timers = no
@@ -204,6 +229,11 @@ endpoint = trunk-main
 def _escaped(value: str) -> str:
     """A semicolon begins a comment, and stands in many a SIP URI (`;transport=tcp`)."""
     return value.replace(";", "\\;")
+
+
+def _quoted(name: str) -> str:
+    """A name between quotation marks; such marks in it would end it."""
+    return name.replace("\\", "").replace('"', "")
 
 
 def rtp_conf(settings: Settings) -> str:
@@ -226,19 +256,26 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_RECORDING_FOLDER: settings.recording_spool,
         names.GLOBAL_TONE: folders.tone,
         names.GLOBAL_NO_ANSWER: folders.no_answer,
+        names.GLOBAL_SOUNDS: folders.sounds,
+        names.GLOBAL_DIAL_LIMIT: DIAL_LIMIT_S,
+        names.GLOBAL_CALLBACK: round(CALLBACK_AWAITED.total_seconds()),
         names.GLOBAL_HEARTBEAT: settings.heartbeat_file,
+        names.GLOBAL_FAX_FOLDER: settings.fax_spool,
+        names.GLOBAL_FAX_LIMIT: FAX_LIMIT_S,
+        names.GLOBAL_FAX_RING: FAX_RING_S,
+        names.GLOBAL_TRUNK_T38: "on" if settings.trunk_t38 else "off",
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
     }
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
-def device_objects(
-    settings: Settings, username: str, password: str, mailbox: str
-) -> list[tuple[str, dict[str, str]]]:
+def device_objects(settings: Settings, device: WantedDevice, password: str) -> Objects:
     """A device as Asterisk's dynamic objects, in the order they must be made: (type, fields).
 
-    The endpoint comes last, since it refers to the others. It is told of `mailbox` without asking.
+    The endpoint comes last, since it refers to the others. It is told of its account's mailbox without
+    asking; to colleagues it shows its name and its short number.
     """
+    username = device.username
     auth = {"auth_type": "userpass", "username": username, "password": password}
     aor = {
         "max_contacts": "5",
@@ -252,7 +289,8 @@ def device_objects(
         "allow": "!all,ulaw,alaw",
         "auth": username,
         "aors": username,
-        "mailboxes": f"{mailbox}@{names.CONTEXT_LAMP}",
-        **_media(settings),
+        "mailboxes": f"{device.account_id}@{names.CONTEXT_LAMP}",
+        "callerid": f'"{_quoted(device.name)}" <{device.shown_as}>',
+        **media_fields(settings),
     }
     return [("auth", auth), ("aor", aor), ("endpoint", endpoint)]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from pbx.asterisk.call import CAUSE_UNFIT, CAUSE_UNKNOWN_NUMBER, Call
-from pbx.dialplan.names import CONTEXT_RING, ring_extension
+from pbx.dialplan.names import CONTEXT_FAX_RECEIVE, CONTEXT_RING, ring_extension
 from pbx.flows.rusurepo import Greeting, KeepMessage, rusurepo
 from pbx.routing.inbound import Action, decide
 from store.arrivals import Arrival, Rule
@@ -20,7 +20,6 @@ class Outcome(StrEnum):
     NO_MESSAGE = "no_message"
     UNKNOWN_NUMBER = "unknown_number"
     NO_ANSWER = "no_answer"
-    NOT_IN_SERVICE = "not_in_service"
     HANDED_OVER = "handed_over"
     HUNG_UP = "hung_up"
     FAILED = "failed"
@@ -45,6 +44,9 @@ async def inbound(call: Call, arrival: Arrival | None, greet: Greet, keep: KeepM
         case Action.TAKE_MESSAGE, Arrival(rule=Rule() as rule):
             kept = await rusurepo(call, greet(rule), keep)
             return Outcome.MESSAGE if kept else Outcome.NO_MESSAGE
+        case Action.RECEIVE_FAX, _:
+            await call.hand_to_dialplan(CONTEXT_FAX_RECEIVE)
+            return Outcome.HANDED_OVER
         case Action.RING, _:
             await call.hand_to_dialplan(CONTEXT_RING, ring_extension(decision.ring_s))
             return Outcome.HANDED_OVER
@@ -54,9 +56,6 @@ async def inbound(call: Call, arrival: Arrival | None, greet: Greet, keep: KeepM
         case Action.REFUSE_UNANSWERED, _:
             await call.hang_up(CAUSE_UNFIT)
             return Outcome.NO_ANSWER
-        case Action.REFUSE_UNFIT, _:
-            await call.hang_up(CAUSE_UNFIT)
-            return Outcome.NOT_IN_SERVICE
         case _:
             await call.hang_up(CAUSE_UNKNOWN_NUMBER)
             return Outcome.UNKNOWN_NUMBER

@@ -7,41 +7,47 @@ the dialplan, which can.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from pbx.asterisk.ari import Ari, Json
+from pbx.asterisk.ari import Ari, Json, calls_of
 from pbx.asterisk.call import Call, Milestone, Recording
 from pbx.asterisk.supervisor import Supervisor
-from pbx.dialplan.names import CONTEXT_AWAY, STASIS_UNANSWERED
+from pbx.dialplan.names import CONTEXT_AWAY, CONTEXT_DEVICE_AWAY, STASIS_OUTBOUND, STASIS_UNANSWERED
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp, StoreAway
 from pbx.flows.inbound import Outcome, inbound
+from pbx.flows.outbound import Placing, outbound, place, record_of
 from pbx.flows.rusurepo import Greeting
 from pbx.routing.caller import identify_caller
 from pbx.routing.limits import MESSAGE_S
 from pbx.spool.keep import Keeping, Taken
 from pbx.spool.slip import Slip, format_slip
 from settings.logs import call_id as logged_call_id
+from store import credit
 from store.arrivals import Arrival, Caller, Rule, look_up
 from store.database import Database
 from store.journal import CallJournal
 from store.media import Media
 from store.models import Call as CallRow
-from store.models import JournalEntry, MessageSource, now
+from store.models import CallerKind, FaxUse, JournalEntry, MessageSource, now
 from store.prompts import media_name
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOOK_UP_LIMIT_S = 1.0
 """A caller waits no longer for the database; then the dialplan takes the call."""
 
 SLIP_AFTER_S = 1.0
+TONE = "tone"
 LONGEST_DIALLED = 40
 """Somebody may dial any number of digits; the record of the call has room for these."""
 
@@ -57,7 +63,7 @@ class Parts:
     supervisor: Supervisor
     keeping: Keeping
     spool: Path
-    tone: Path
+    sounds: Path
     node: str
 
 
@@ -86,14 +92,14 @@ class Runner:
         ours = await self._parts.ari.our_channel_ids() & channels.keys()
         for call in known:
             if call.id not in ours:
-                call.gone()
+                call.gone(elsewhere=call.id in channels)
             else:
                 await call.catch_up()
         forsaken = ours - self.calls.keys()
         pasts = await self._pasts(forsaken) if forsaken else {}
         for channel_id in forsaken:
             self._take_up(channels[channel_id], pasts.get(channel_id, {}))
-        await self._close_orphans(channels.keys() | self.calls.keys())
+        await self._close_orphans(calls_of(channels.values()) | self.calls.keys())
 
     def _take_up(self, channel: Json, past: dict[str, Milestone]) -> None:
         """A channel in our application that nobody works on: run its script again from what was done."""
@@ -122,6 +128,7 @@ class Runner:
             if not any(self._parts.spool.glob(f"{orphan}*")):
                 self._parts.journal.note(orphan, "ended", result="ended_unseen")
                 self._parts.journal.change_call(orphan, ended_at=now(), result="ended_unseen")
+                self._parts.supervisor.start(f"release {orphan}", self._release(orphan))
 
     async def _open_calls(self) -> set[str]:
         """Calls of this node whose record was not closed; none while the database is away."""
@@ -141,7 +148,12 @@ class Runner:
         if known is not None and not came_back:
             # It came while we were taking up what a dead controller left, and was among that.
             return
-        caller = identify_caller(channel["caller"]["number"], channel["caller"]["name"], presentation)
+        outgoing = kind == STASIS_OUTBOUND
+        caller = (
+            Caller(None, CallerKind.NUMBER)
+            if outgoing
+            else identify_caller(channel["caller"]["number"], channel["caller"]["name"], presentation)
+        )
         call = Call(
             id=channel["id"],
             ari=self._parts.ari,
@@ -153,6 +165,7 @@ class Runner:
             started_at=past["arrived"].at if "arrived" in past else _when_started(started_at),
             answered_at=_when_answered(past) if channel["state"] == "Up" else None,
             rang_for=rule_id if kind == STASIS_UNANSWERED else None,
+            device=presentation if outgoing else None,
             past=past,
         )
         self.calls[call.id] = call
@@ -170,7 +183,9 @@ class Runner:
         # A cancelled task does not come here: we are stopping, and whoever starts next takes the call up.
         await self._close(call, outcome)
 
-    async def _script(self, call: Call) -> Outcome:
+    async def _script(self, call: Call) -> Outcome | str:
+        if call.device is not None:
+            return await self._call_out(call, call.device)
         try:
             arrival = await self._look_up(call)
         except StoreAway as away:
@@ -178,20 +193,64 @@ class Runner:
             return await self._fall_back(call)
         if call.rang_for is not None and not call.past:
             await self._remember(call)
+        call.listens_for_fax = arrival is not None and arrival.fax is FaxUse.SHARED
         self._open(call, arrival)
         return await inbound(
             call, arrival, self._greeting, lambda call, recording: self._keep(call, recording, arrival)
         )
 
     async def _look_up(self, call: Call) -> Arrival | None:
-        asked = partial(
-            look_up, e164=call.dialled, caller=Caller(call.caller, call.caller_kind), rule_id=call.rang_for
+        return await self._asked(
+            partial(
+                look_up,
+                e164=call.dialled,
+                caller=Caller(call.caller, call.caller_kind),
+                rule_id=call.rang_for,
+            )
         )
+
+    async def _asked(self, question: Callable[[Connection], T]) -> T:
+        """One transaction, no longer than a caller waits. Raises StoreAway."""
         try:
             async with asyncio.timeout(LOOK_UP_LIMIT_S):
-                return await self._parts.database.transaction(asked)
+                return await self._parts.database.transaction(question)
         except (SQLAlchemyError, OSError, TimeoutError) as problem:
             raise StoreAway(f"{type(problem).__name__}: {problem}") from problem
+
+    async def _call_out(self, call: Call, username: str) -> Outcome | str:
+        dialled = call.dialled[:LONGEST_DIALLED]
+        question = partial(place, username=username, dialled=dialled, call_id=call.id, at=call.started_at)
+        try:
+            placing = await self._asked(question)
+        except StoreAway as away:
+            log.warning("the dialplan takes the call: %s", away, extra={"action": "store_away"})
+            return await self._fall_back(call)
+        self._open_outgoing(call, placing, dialled)
+        try:
+            return await outbound(call, placing, self._parts.sounds)
+        finally:
+            if not call.handed_over:
+                # Nobody was called, so nothing will be charged.
+                self._parts.supervisor.start(f"release {call.id}", self._release(call.id))
+
+    async def _release(self, call_id: str) -> None:
+        try:
+            await self._asked(partial(credit.release, call_id=call_id))
+        except StoreAway as away:
+            log.warning("what was set aside stays set aside: %s", away, extra={"action": "not_released"})
+
+    def _open_outgoing(self, call: Call, placing: Placing, dialled: str) -> None:
+        if "arrived" in call.past:
+            call.journal.note(call.id, "taken_up")
+            return
+        self._parts.journal.open_call(
+            id=call.id,
+            node=self._parts.node,
+            caller_kind=CallerKind.NUMBER,
+            started_at=call.started_at,
+            **record_of(placing, dialled),
+        )
+        call.journal.note(call.id, "arrived", dialled=dialled)
 
     async def _remember(self, call: Call) -> None:
         """A call that rang first has its record, and needs no slip of the ringing."""
@@ -245,7 +304,7 @@ class Runner:
         def sound(sha256: str) -> Path:
             return self._parts.media.path(media_name(sha256)).with_suffix("")
 
-        return Greeting(sound(rule.start_prompt), self._parts.tone, sound(rule.end_prompt))
+        return Greeting(sound(rule.start_prompt), self._parts.sounds / TONE, sound(rule.end_prompt))
 
     async def _keep(self, call: Call, recording: Recording, arrival: Arrival | None) -> bool:
         assert arrival is not None
@@ -265,7 +324,7 @@ class Runner:
             rule_id=arrival.rule.id if arrival.rule else None,
         )
         try:
-            return await self._parts.keeping.keep(taken, call.over)
+            return await self._parts.keeping.keep(taken, call.ended)
         except OSError as problem:
             log.error("the message waits in the spool: %s", problem, extra={"action": "media_away"})
             call.journal.note(call.id, "message_waits", reason=str(problem))
@@ -278,7 +337,7 @@ class Runner:
         try:
             if call.recording is None and (call.spool / f"{call.id}.wav").exists():
                 await call.recorded(MESSAGE_S)
-            await call.hand_to_dialplan(CONTEXT_AWAY)
+            await call.hand_to_dialplan(CONTEXT_DEVICE_AWAY if call.device else CONTEXT_AWAY)
             return Outcome.HANDED_OVER
         except HungUp:
             return Outcome.HUNG_UP
@@ -286,7 +345,7 @@ class Runner:
             log.exception("a call could not be handed to the dialplan", extra={"action": "hand_over_failed"})
             return Outcome.FAILED
 
-    async def _close(self, call: Call, outcome: Outcome) -> None:
+    async def _close(self, call: Call, outcome: Outcome | str) -> None:
         try:
             await call.hang_up()
         except (HungUp, AsteriskAway, AsteriskRefused):
@@ -296,11 +355,14 @@ class Runner:
                 # It may have come back from the dialplan already.
                 del self.calls[call.id]
         if call.handed_over:
-            call.journal.note(call.id, "handed_to_dialplan")
+            call.journal.note(call.id, "became_fax" if call.became_fax else "handed_to_dialplan")
+            if call.became_fax:
+                call.journal.change_call(call.id, answered_at=call.answered_at)
+                call.over.set()
             return
         call.over.set()
-        call.journal.note(call.id, "ended", result=outcome.value)
-        call.journal.change_call(call.id, answered_at=call.answered_at, ended_at=now(), result=outcome.value)
+        call.journal.note(call.id, "ended", result=str(outcome))
+        call.journal.change_call(call.id, answered_at=call.answered_at, ended_at=now(), result=str(outcome))
 
 
 def _when_started(epoch_s: str) -> datetime:

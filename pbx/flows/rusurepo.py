@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pbx.asterisk.call import HASH, Call, Recording
-from pbx.errors import PbxError
+from pbx.errors import AsteriskAway, AsteriskRefused, PbxError
 from pbx.routing.limits import MESSAGE_S
 
 KeepMessage = Callable[[Call, Recording], Coroutine[Any, Any, bool]]
@@ -45,5 +45,5 @@ async def _say_good_bye(call: Call, end_prompt: Path) -> None:
     try:
         await call.play("end_prompt", end_prompt)
         await call.hang_up()
-    except PbxError:
+    except (PbxError, AsteriskAway, AsteriskRefused):
         pass

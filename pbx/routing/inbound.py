@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pbx.routing.limits import RING_LIMIT_S, WHITELISTED_RING_S
 from store.arrivals import Arrival, Listed, Rule
-from store.models import NumberUse, WhenUnanswered
+from store.models import FaxUse, WhenUnanswered
 
 
 class Action(StrEnum):
@@ -13,9 +13,9 @@ class Action(StrEnum):
     RING = "ring"
     """Nobody answers: an announcement says so."""
 
+    RECEIVE_FAX = "receive_fax"
     RING_THEN_MESSAGE = "ring_then_message"
     REFUSE_UNANSWERED = "refuse_unanswered"
-    REFUSE_UNFIT = "refuse_unfit"
     REFUSE_UNKNOWN = "refuse_unknown"
 
 
@@ -32,8 +32,8 @@ def decide(arrival: Arrival | None, rang: bool = False) -> Decision:
     """What to do with a call that comes in; or, when it `rang`, after nobody answered it."""
     if arrival is None:
         return Decision(Action.REFUSE_UNKNOWN, "no such number")
-    if arrival.use is not NumberUse.VOICE:
-        return Decision(Action.REFUSE_UNFIT, "the number is for fax")
+    if arrival.fax is FaxUse.ONLY:
+        return Decision(Action.RECEIVE_FAX, "the number takes faxes only")
     rule = arrival.rule
     if rule is None:
         if rang:

@@ -18,8 +18,17 @@ RING_LIMIT_S = 60
 WHITELISTED_RING_S = 30
 """How long they ring at least for a caller of the whitelist, where 留守レポ follows."""
 
+FAX_LIMIT_S = 60 * 60
+"""Last resort behind a fax; one that is sent has a shorter one, by its pages."""
+
+FAX_RING_S = 60
+"""How long a far machine may take to answer."""
+
 CALL_LIMIT_S = 4 * 60 * 60
 """Last resort behind every call; set before the control plane sees it."""
 
 FALLBACK_CALL_LIMIT_S = 300
 """Last resort behind a call that the dialplan answers by itself: a long prompt, a message, an end prompt."""
+
+DIAL_LIMIT_S = 180
+"""How long a called telephone outside may ring; carriers give up sooner."""

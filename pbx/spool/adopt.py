@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.caller import identify_caller
 from pbx.routing.ended_by import infer_ended_by
+from pbx.spool.called import close_called
 from pbx.spool.keep import Keeping, Taken, tidy_spool
 from pbx.spool.slip import Slip, parse_slip
 from pbx.spool.sound import HEADER_BYTES, NotARecording, read_wav
@@ -43,6 +44,8 @@ class _Known:
     ended_at: datetime | None = None
     """As the call's row says."""
     outcome: MessageOutcome | None = None
+    said: bool = False
+    """The recording came to an end of its own, whatever the call did then."""
 
 
 class Adoption:
@@ -116,12 +119,22 @@ class Adoption:
     async def _adopt(self, call_id: str, paths: list[Path]) -> None:
         files = tuple(path for path in paths if path.suffix == ".wav")
         slip = await asyncio.to_thread(_read_slip, self._spool / f"{call_id}.slip")
+        if slip is not None and slip.direction:
+            if await close_called(self._database, self._journal, call_id, slip):
+                await asyncio.to_thread(tidy_spool, call_id, tuple(paths), ())
+            else:
+                await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
+            return
         known = await self._from_row(call_id, files, slip) or await self._from_slip(call_id, files, slip)
         if known is None:
             log.error("a recording belongs to no number of ours", extra={"action": "unclaimed"})
             await asyncio.to_thread(_set_aside, self._spool / "unclaimed", paths)
             return
-        if known.outcome or not any(path.stat().st_size > HEADER_BYTES for path in files):
+        if slip and slip.fax:
+            self._journal.note(call_id, "fax_ended", status=slip.fax)
+        # What was being recorded when a fax was heard is its tones: no message.
+        wanted = known.said or not (slip and slip.fax)
+        if known.outcome or not (wanted and any(path.stat().st_size > HEADER_BYTES for path in files)):
             self._close(known, slip, _result_of(known.outcome, slip))
             unreadable = files if known.outcome is MessageOutcome.UNREADABLE else ()
             every = (*files, self._spool / f"{call_id}.slip")
@@ -173,7 +186,7 @@ class Adoption:
             files=files,
             rule_id=_rule_of(slip) or (setting.rule_id if setting else None),
         )
-        return _Known(taken, call.ended_at, call.message_outcome)
+        return _Known(taken, call.ended_at, call.message_outcome, bool(recorded) or _said(slip))
 
     async def _from_slip(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
         """A call that never had a row: write one."""
@@ -206,7 +219,12 @@ class Adoption:
             started_at=taken.started_at,
         )
         self._journal.note(call_id, "arrived", source=taken.source.value, at=taken.started_at.isoformat())
-        return _Known(taken)
+        return _Known(taken, said=_said(slip))
+
+
+def _said(slip: Slip | None) -> bool:
+    """The dialplan's recording was ended by the caller or by its limits, not by a fax."""
+    return slip is not None and slip.ended_by in {EndedBy.HASH, EndedBy.LIMIT, EndedBy.SILENCE}
 
 
 def _rule_of(slip: Slip | None) -> str | None:
@@ -228,6 +246,8 @@ def _result_of(outcome: MessageOutcome | None, slip: Slip | None) -> str:
     """How a call came out whose recording was settled before, or that left none."""
     if outcome:
         return "message" if outcome is MessageOutcome.KEPT else "no_message"
+    if slip is not None and slip.fax:
+        return "fax" if slip.fax == "SUCCESS" else "fax_failed"
     if slip is None or not slip.dial:
         return "hung_up"
     return {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up"}.get(slip.dial, "no_answer")

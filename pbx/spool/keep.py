@@ -5,9 +5,8 @@ then the row is committed, then the spool's names go. Until the last step the sp
 whoever comes next finds the row and only tidies up.
 """
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,6 +63,10 @@ class _Settled:
     unreadable: tuple[Path, ...]
 
 
+Ended = Callable[[], Awaitable[bool]]
+"""Waits for the end of a call; False when that is the dialplan's, which then leaves a slip to sweep."""
+
+
 class Keeping:
     """Takes recordings into the store, and tidies the spool after them."""
 
@@ -74,16 +77,16 @@ class Keeping:
         self.settled: set[str] = set()
         """Calls whose files are no longer needed, and still there."""
 
-    async def keep(self, taken: Taken, over: asyncio.Event | None = None) -> bool:
+    async def keep(self, taken: Taken, ended: Ended | None = None) -> bool:
         """Take a recording into the store; True when it is a message.
 
         Returns once the row is under way; the spool is tidied when it is committed, however long the
-        database takes, and the call is `over`: until then the file tells the dialplan that the caller has
+        database takes, and the call has `ended`: until then the file tells the dialplan that the caller has
         spoken. Raises OSError when the media folder cannot be written: the spool then still holds everything.
         """
         found = await self._examining.do(taken)
         committed = self._settle(taken, found)
-        self._supervisor.start(f"tidy {taken.call_id}", self._tidy_after(taken, found, committed, over))
+        self._supervisor.start(f"tidy {taken.call_id}", self._tidy_after(taken, found, committed, ended))
         return found.outcome is MessageOutcome.KEPT
 
     def _settle(self, taken: Taken, found: _Found) -> Awaitable[None]:
@@ -112,13 +115,13 @@ class Keeping:
         )
 
     async def _tidy_after(
-        self, taken: Taken, found: _Found, committed: Awaitable[None], over: asyncio.Event | None
+        self, taken: Taken, found: _Found, committed: Awaitable[None], ended: Ended | None
     ) -> None:
         self.settled.add(taken.call_id)
         try:
             await committed
-            if over is not None:
-                await over.wait()
+            if ended is not None and not await ended():
+                return
             await self._tidying.do(_Settled(taken.call_id, taken.files, found.unreadable))
         finally:
             # Whatever is still there, whoever sweeps the spool comes back to it.

@@ -5,7 +5,7 @@ in one go when the database is away.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from store.models import EndedBy
 
@@ -33,9 +33,26 @@ class Slip:
     ended_at: datetime | None = None
     record: str = ""
     dial: str = ""
+    fax: str = ""
+    """The call was a fax, or became one: `BEGAN`, then how it came out."""
+
     rule: str = ""
     """The id of the 留守レポ rule that took the call."""
     source: str = "dialplan"
+    direction: str = ""
+    """`outbound` and `internal` for what a device called; then `number` is our number that was shown."""
+
+    device: str = ""
+    """User name of the device that called."""
+
+    dialled: str = ""
+    destination_class: str = ""
+    trunk: str = ""
+    sip: str = ""
+    """Status of the last trunk's refusal."""
+
+    refused: str = ""
+    """Name of what the caller was told instead of being connected."""
 
     @property
     def ended_by(self) -> EndedBy | None:
@@ -60,13 +77,21 @@ def parse_slip(text: str) -> Slip:
         caller_name=lines.get("caller_name", ""),
         presentation=lines.get("presentation", ""),
         started_at=_time(lines.get("started_at")),
-        answered_at=_time(lines.get("answered_at")),
+        answered_at=_time(lines.get("answered_at")) or _when_answered(lines),
         recording_at=_time(lines.get("recording_at")),
         ended_at=_time(lines.get("ended_at")),
         record=lines.get("record", ""),
         dial=lines.get("dial", ""),
+        fax=lines.get("fax", ""),
         rule=lines.get("rule", ""),
         source=lines.get("source", "dialplan"),
+        direction=lines.get("direction", ""),
+        device=lines.get("device", ""),
+        dialled=lines.get("dialled", ""),
+        destination_class=lines.get("destination_class", ""),
+        trunk=lines.get("trunk", ""),
+        sip=lines.get("sip", ""),
+        refused=lines.get("refused", ""),
     )
 
 
@@ -84,11 +109,20 @@ def format_slip(slip: Slip) -> str:
         "presentation": slip.presentation,
         "record": slip.record,
         "dial": slip.dial,
+        "fax": slip.fax,
         "rule": slip.rule,
         "source": slip.source,
         **{name: f"{at.timestamp():.3f}" for name, at in times.items() if at},
     }
     return "".join(f"{name}={_one_line(value)}\n" for name, value in lines.items())
+
+
+def _when_answered(lines: dict[str, str]) -> datetime | None:
+    """From when the caller's channel left, and how much of its time was talk."""
+    left_at, talk_ms = _time(lines.get("left_at")), lines.get("talk_ms", "")
+    if left_at is None or not talk_ms.isdecimal() or lines.get("dial") != "ANSWER":
+        return None
+    return left_at - timedelta(milliseconds=int(talk_ms))
 
 
 def _one_line(value: str) -> str:

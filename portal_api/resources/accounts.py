@@ -19,6 +19,9 @@ class Account(BaseModel):
     message_retention_days: int | None = Field(
         description="メッセージを残す日数。過ぎると音声ごと自動で削除する。nullは削除するまで残す"
     )
+    fax_retention_days: int | None = Field(
+        description="FAXを残す日数。過ぎると自動で削除する。nullは削除するまで残す"
+    )
 
     @classmethod
     def of(cls, account: AccountRow) -> Self:
@@ -27,6 +30,7 @@ class Account(BaseModel):
             name=account.name,
             created_at=account.created_at,
             message_retention_days=account.message_retention_days,
+            fax_retention_days=account.fax_retention_days,
         )
 
 
@@ -47,6 +51,7 @@ class AccountChange(Body):
         le=3650,
         description="短くすると、過ぎたメッセージは10分ほどのうちに削除される。元には戻せない",
     )
+    fax_retention_days: int | None = Field(default=None, ge=1, le=3650, description="FAXについて同じ")
 
 
 @resource.get("/accounts", "アカウントの一覧", operator_only=True)
@@ -73,4 +78,6 @@ async def change_account(ask: Ask, account_id: str, body: AccountChange) -> Acco
     async with ask.session() as session:
         if "message_retention_days" in body.model_fields_set:
             await accounts.set_message_retention(session, account_id, body.message_retention_days)
+        if "fax_retention_days" in body.model_fields_set:
+            await accounts.set_fax_retention(session, account_id, body.fax_retention_days)
         return Account.of(await accounts.get_account(session, account_id))

@@ -27,6 +27,10 @@ class Call(BaseModel):
     ended_at: Timestamp | None
     billed_s: int | None = Field(description="応答から終了までの秒数(切り上げ)。通話中はnull、応答なしは0")
     result: str | None
+    destination_class: str | None = Field(
+        description="発信先の種類(emergency=緊急、internal=内線、free=無料、fixed=固定、mobile=携帯、ip=050、"
+        "navi=0570、special=1XY、premium=情報料、overseas=海外)。着信ではnull"
+    )
     charge: int | None = Field(description="通話料(円、税抜)。まだ計算していないときはnull")
 
     @classmethod
@@ -45,6 +49,7 @@ class Call(BaseModel):
             ended_at=call.ended_at,
             billed_s=_talk_s(call),
             result=call.result,
+            destination_class=call.destination_class,
             charge=call.charge if call.direction == "outbound" else 0,
         )
 

@@ -1,10 +1,11 @@
 """`/credit` and `/top-ups`: what calls may still cost, and チャージ履歴."""
 
-import re
+import hashlib
 from typing import Self
 
 from pydantic import BaseModel, Field
 
+from portal_api.idempotency import HEADER
 from portal_api.problems import Problem
 from portal_api.routing import Ask, Resource
 from portal_api.schemas import Body, PageOf, PageQuery, Timestamp
@@ -14,8 +15,6 @@ from store.models import TopUp as TopUpRow
 from store.models import TopUpSource
 
 resource = Resource("通話料とチャージ")
-
-KEY = re.compile(r"[!-~]{1,64}")
 
 
 class RunningCall(BaseModel):
@@ -133,11 +132,12 @@ async def list_top_ups(ask: Ask, account_id: str, query: PageQuery) -> TopUps:
     status=201,
 )
 async def add_top_up(ask: Ask, account_id: str) -> TopUp:
-    key = ask.request.headers.get("Idempotency-Key", "")
-    if not KEY.fullmatch(key):
+    key = ask.request.headers.get(HEADER)
+    if not key:
         raise Problem("idempotency_key_required")
+    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
     by = f"token:{ask.identity.token_id}"
     async with ask.session() as session:
         return TopUp.of(
-            await credit_views.add_top_up(session, account_id, f"request:{key}", by, ask.parts.clock())
+            await credit_views.add_top_up(session, account_id, f"request:{digest}", by, ask.parts.clock())
         )

@@ -31,10 +31,13 @@ class Step(BaseModel):
 
 class Delivery(BaseModel):
     id: str
-    purpose: DeliveryPurpose = Field(description="メッセージの通知、テスト、通知サービスの不具合の知らせ")
+    purpose: DeliveryPurpose = Field(
+        description="メッセージ・FAXの通知、テスト、通知サービスの不具合の知らせ"
+    )
     message_id: str | None
     number_id: str | None
-    rule_id: str = Field(description="通知ルール")
+    fax_id: str | None
+    rule_id: str | None = Field(description="通知ルール。FAXの設定にあるメールアドレスへの通知ではnull")
     service_id: str | None
     kind: str = Field(examples=["slack", "mail"])
     label: str = Field(description="通知サービスの名前、またはメールアドレス")
@@ -54,6 +57,7 @@ class Delivery(BaseModel):
             message_id=row.message_id,
             number_id=row.number_id,
             rule_id=row.rule_id,
+            fax_id=row.fax_id,
             service_id=row.service_id,
             kind=row.kind,
             label=row.label,
@@ -73,6 +77,7 @@ class Deliveries(PageOf[Delivery]):
 
 class DeliveryQuery(PageQuery):
     message_id: IdGiven | None = None
+    fax_id: IdGiven | None = None
     number_id: IdGiven | None = None
     service_id: IdGiven | None = None
     state: DeliveryState | None = None
@@ -83,7 +88,13 @@ class DeliveryQuery(PageQuery):
 
     def filter(self) -> DeliveryFilter:
         return DeliveryFilter(
-            self.message_id, self.number_id, self.service_id, self.state, self.since, self.until
+            message_id=self.message_id,
+            fax_id=self.fax_id,
+            number_id=self.number_id,
+            service_id=self.service_id,
+            state=self.state,
+            since=self.since,
+            until=self.until,
         )
 
 

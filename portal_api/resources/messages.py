@@ -1,11 +1,12 @@
 """`/messages`: what callers said to 留守レポ."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from aiohttp import web
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from portal_api.audio import SoundFormat, SoundQuery, disposition, send_mp3, send_wav
 from portal_api.message_archive import archive, file_name
@@ -28,6 +29,7 @@ from store import messages
 from store.e164 import E164
 from store.messages import Deleted, MessageCount, MessageFilter
 from store.models import CallerKind, EndedBy, MessageSource, MessageStatus, TranscriptState, VoiceMessage, now
+from store.phonebook_names import read_names
 
 resource = Resource("メッセージ")
 
@@ -53,6 +55,9 @@ class Message(BaseModel):
     number: str = Field(description="かかってきた電話番号", examples=["+81312345678"])
     caller: str | None = Field(description="発信者の番号。ないときは理由がcaller_kindにある")
     caller_kind: CallerKind
+    caller_name: str | None = Field(
+        description="発信者の名前。Web電話帳にないときはnull", examples=["田中 太郎"]
+    )
     started_at: Timestamp
     duration_s: float
     ended_by: EndedBy
@@ -67,7 +72,7 @@ class Message(BaseModel):
     updated_at: Timestamp = Field(description="既読・対応状況・メモを最後に変えた日時")
 
     @classmethod
-    def of(cls, message: VoiceMessage, has_audio: bool) -> Self:
+    def of(cls, message: VoiceMessage, has_audio: bool, caller_name: str | None) -> Self:
         return cls(
             id=message.id,
             call_id=message.call_id,
@@ -75,6 +80,7 @@ class Message(BaseModel):
             number=message.number.e164,
             caller=message.caller,
             caller_kind=message.caller_kind,
+            caller_name=caller_name,
             started_at=message.started_at,
             duration_s=message.duration_s,
             ended_by=message.ended_by,
@@ -200,7 +206,8 @@ class Markings(BaseModel):
 async def list_messages(ask: Ask, account_id: str, query: MessageQuery) -> Messages:
     async with ask.session() as session:
         page = await messages.list_messages(session, account_id, query.filter(), query.page())
-    return Messages(items=await _shown(ask, page.items), next=page.next_text)
+        names = await _names(session, account_id, page.items)
+    return Messages(items=await _shown(ask, page.items, names), next=page.next_text)
 
 
 @resource.get("/messages/summary", "未読などの数")
@@ -246,12 +253,14 @@ async def download_messages(ask: Ask, account_id: str, body: Download) -> web.St
     ids = _once_each(body.ids)
     async with ask.session() as session:
         found = await messages.read_messages(session, account_id, ids)
+        names = await _names(session, account_id, list(found.values()))
     members = archive(
         [found.get(one) or one for one in ids],
         ask.parts.media,
         body.format,
         ask.parts.conversions,
         said=lambda message: Transcript.of(message).text or "",
+        name_of=lambda message: names.get(message.caller or "", ""),
     )
     name = f"留守レポ_{now().astimezone(JAPAN):%Y%m%d_%H%M%S}.zip"
     return await send_zip(ask.request, members, disposition(name, "messages.zip"))
@@ -261,7 +270,8 @@ async def download_messages(ask: Ask, account_id: str, body: Download) -> web.St
 async def get_message(ask: Ask, account_id: str, message_id: str) -> Message:
     async with ask.session() as session:
         message = await messages.get_message(session, account_id, message_id)
-    return (await _shown(ask, [message]))[0]
+        names = await _names(session, account_id, [message])
+    return (await _shown(ask, [message], names))[0]
 
 
 @resource.patch("/messages/{message_id}", "メッセージの既読・対応状況・メモを変える")
@@ -270,7 +280,8 @@ async def change_message(ask: Ask, account_id: str, message_id: str, body: Messa
     async with ask.session() as session:
         await messages.change_messages(session, account_id, [message_id], by=ask.identity.token_id, **changes)
         message = await messages.get_message(session, account_id, message_id)
-    return (await _shown(ask, [message]))[0]
+        names = await _names(session, account_id, [message])
+    return (await _shown(ask, [message], names))[0]
 
 
 @resource.delete("/messages/{message_id}", "メッセージを音声ごと削除する")
@@ -299,9 +310,13 @@ async def get_message_audio(
     return await send_wav(ask.request, path, message.sha256, name)
 
 
-async def _shown(ask: Ask, rows: Sequence[VoiceMessage]) -> list[Message]:
+async def _names(session: AsyncSession, account_id: str, rows: Sequence[VoiceMessage]) -> dict[str, str]:
+    return await read_names(session, account_id, {row.caller for row in rows if row.caller})
+
+
+async def _shown(ask: Ask, rows: Sequence[VoiceMessage], names: Mapping[str, str]) -> list[Message]:
     missing = await asyncio.to_thread(ask.parts.media.missing, [row.media for row in rows])
-    return [Message.of(row, has_audio=row.media not in missing) for row in rows]
+    return [Message.of(row, row.media not in missing, names.get(row.caller or "")) for row in rows]
 
 
 def _once_each(ids: list[str]) -> list[str]:

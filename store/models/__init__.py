@@ -22,6 +22,21 @@ from store.models.billing import (
     TopUpSource,
 )
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
+from store.models.events import Event, IdempotencyKey
+from store.models.faxes import (
+    Fax,
+    FaxAccess,
+    FaxAttempt,
+    FaxDirection,
+    FaxPeer,
+    FaxResultClass,
+    FaxSetting,
+    FaxState,
+    FaxSubmission,
+    FaxTransport,
+    FaxUse,
+    SubmissionState,
+)
 from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, MessageStatus, VoiceMessage
 from store.models.notifications import (
@@ -32,13 +47,37 @@ from store.models.notifications import (
     NotificationService,
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
+from store.models.outbound import (
+    OFF_AT_FIRST,
+    ON_AT_FIRST,
+    SWITCHABLE,
+    UNCHARGED,
+    DestinationClass,
+    DeviceCalling,
+    OutboundSetting,
+)
 from store.models.parts import Chore, PartReport, Revision
+from store.models.phonebook import (
+    DevicePhonebook,
+    ImportState,
+    PhonebookContract,
+    PhonebookEntry,
+    PhonebookImport,
+    PhonebookLink,
+    PhonebookNumber,
+    StandbyType,
+)
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
+from store.models.trunks import DidLocation, NumberStyle, Trunk
 from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
+    "OFF_AT_FIRST",
+    "ON_AT_FIRST",
+    "SWITCHABLE",
+    "UNCHARGED",
     "Account",
     "Base",
     "Call",
@@ -52,9 +91,27 @@ __all__ = [
     "Delivery",
     "DeliveryPurpose",
     "DeliveryState",
+    "DestinationClass",
     "Device",
+    "DeviceCalling",
+    "DevicePhonebook",
+    "DidLocation",
     "EndedBy",
     "EntryKind",
+    "Event",
+    "Fax",
+    "FaxAccess",
+    "FaxAttempt",
+    "FaxDirection",
+    "FaxPeer",
+    "FaxResultClass",
+    "FaxSetting",
+    "FaxState",
+    "FaxSubmission",
+    "FaxTransport",
+    "FaxUse",
+    "IdempotencyKey",
+    "ImportState",
     "Invoice",
     "InvoiceKind",
     "Job",
@@ -66,13 +123,20 @@ __all__ = [
     "MethodState",
     "NotificationRule",
     "NotificationService",
+    "NumberStyle",
     "NumberUse",
+    "OutboundSetting",
     "PartReport",
     "Payment",
     "PaymentKind",
     "PaymentMethod",
     "PaymentState",
     "PhoneNumber",
+    "PhonebookContract",
+    "PhonebookEntry",
+    "PhonebookImport",
+    "PhonebookLink",
+    "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
     "Reservation",
@@ -81,6 +145,8 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "StandbyType",
+    "SubmissionState",
     "Subscription",
     "TariffVersion",
     "Token",
@@ -88,6 +154,7 @@ __all__ = [
     "TopUpSource",
     "Transcript",
     "TranscriptState",
+    "Trunk",
     "UTCDateTime",
     "VoiceMessage",
     "WhenUnanswered",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from store.models.base import Base, enum_column, new_id, now
 
 USUAL_RETENTION_DAYS = 30
+USUAL_FAX_RETENTION_DAYS = 180
 
 
 class Role(StrEnum):
@@ -25,6 +26,11 @@ class Account(Base):
         default=USUAL_RETENTION_DAYS, server_default=str(USUAL_RETENTION_DAYS)
     )
     """How long messages are kept; None: until somebody deletes them."""
+
+    fax_retention_days: Mapped[int | None] = mapped_column(
+        default=USUAL_FAX_RETENTION_DAYS, server_default=str(USUAL_FAX_RETENTION_DAYS)
+    )
+    """The same for faxes."""
 
 
 class Token(Base):

@@ -43,6 +43,9 @@ class Call(Base):
     number_id: Mapped[str | None] = mapped_column(ForeignKey("phone_numbers.id"))
     device_id: Mapped[str | None] = mapped_column(ForeignKey("devices.id"))
     direction: Mapped[str] = mapped_column(String(10), default="inbound")
+    destination_class: Mapped[str | None] = mapped_column(String(20))
+    """What kind of line was called (`DestinationClass`); None for inbound calls."""
+
     dialled: Mapped[str] = mapped_column(String(40))
     caller: Mapped[str | None] = mapped_column(String(40))
     caller_kind: Mapped[CallerKind] = mapped_column(enum_column(CallerKind))
@@ -51,9 +54,6 @@ class Call(Base):
     ended_at: Mapped[datetime | None]
     result: Mapped[str | None] = mapped_column(String(40))
     message_outcome: Mapped[MessageOutcome | None] = mapped_column(enum_column(MessageOutcome))
-    destination_class: Mapped[str | None] = mapped_column(String(20))
-    """What kind of line was called (`DestinationClass`); None for inbound calls."""
-
     charge: Mapped[int | None] = column_property(
         select(func.sum(Charge.amount)).where(Charge.call_id == id).correlate_except(Charge).scalar_subquery()
     )

@@ -59,6 +59,8 @@ class DeliveryPurpose(StrEnum):
     TEST = "test"
     WARNING = "warning"
     """A service of the rule has stopped working."""
+    FAX = "fax"
+    """A fax came in, was sent or could not be sent."""
 
 
 class Delivery(Base):
@@ -72,13 +74,17 @@ class Delivery(Base):
     __table_args__ = (
         Index("ix_deliveries_account_created", "account_id", "created_at", "id"),
         Index("ix_deliveries_message", "message_id"),
+        Index("ix_deliveries_fax", "fax_id"),
     )
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
     purpose: Mapped[DeliveryPurpose] = mapped_column(enum_column(DeliveryPurpose))
     message_id: Mapped[str | None] = mapped_column(String(32))
+    fax_id: Mapped[str | None] = mapped_column(String(32))
     number_id: Mapped[str | None] = mapped_column(String(32))
-    rule_id: Mapped[str] = mapped_column(String(32))
+    rule_id: Mapped[str | None] = mapped_column(String(32))
+    """None: to an address that stands in a number's fax settings."""
+
     service_id: Mapped[str | None] = mapped_column(String(32))
     """Where it goes, or for a warning what it is about."""
 

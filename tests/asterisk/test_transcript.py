@@ -54,6 +54,7 @@ async def test_what_a_caller_says_becomes_text(
         said: str | None = found["transcript"]["text"]
         return said
 
-    assert await eventually(text, 20, "a text") == WORDS_AS_TEXT
+    # Whatever other callers said before comes first.
+    assert await eventually(text, 90, "a text") == WORDS_AS_TEXT
     assert "transcribed" in await switch.journal_of(caller_number)
     until(lambda: transcription(switch) == {**told, "reason": ""}, 10, "nothing is wrong any more")

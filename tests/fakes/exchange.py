@@ -132,7 +132,7 @@ class Exchange:
                 supervisor=self.supervisor,
                 keeping=Keeping(self.media, self.journal, self.supervisor),
                 spool=self.caller.spool,
-                tone=Path("sounds/tone"),
+                sounds=Path("sounds"),
                 node="test",
             )
         )

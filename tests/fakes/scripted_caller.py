@@ -148,6 +148,10 @@ class ScriptedCaller:
         self._stretches.append(_Stretch("nothing", since, first, last))
         return self
 
+    def sends_fax(self, at: float, since: str = "call") -> "ScriptedCaller":
+        """CNG is heard: Asterisk ends what goes on, and the channel goes on in the dialplan."""
+        return self._plans(since, at, self._go_to_fax)
+
     def loses_connection(self, at: float, for_s: float, since: str = "call") -> "ScriptedCaller":
         """The control plane's connection, not the caller's."""
         return self._plans(since, at, partial(self._lose, for_s))
@@ -195,6 +199,21 @@ class ScriptedCaller:
         if not self.gone:
             self._emit({"type": "ChannelHangupRequest", "channel": self._channel()})
             self._end(self.dying_s)
+
+    def _go_to_fax(self) -> None:
+        if self.gone or not self._in_application:
+            return
+        while self._now_doing is not None or self._queue:
+            if self._now_doing is None:
+                # Nothing that was queued is begun any more, but each is told to have failed.
+                self._now_doing = self._queue.popleft()
+            if self._now_doing.kind == "recording":
+                self._file(self._now_doing.name).touch()
+                self._finish_recording()
+            else:
+                self._finish_playback("failed")
+        self._in_application, self.context = False, "fax-rx"
+        self._later(self.dying_s, lambda: self._emit({"type": "StasisEnd", "channel": self._channel()}))
 
     def _press(self, digit: str) -> None:
         if self.gone or not self.answered:

@@ -411,3 +411,26 @@ async def test_a_full_media_folder_leaves_everything_where_it_is(
     await switch.sweep()
     assert await switch.message() is not None
     assert switch.left == []
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "FAILED", "BEGAN"])
+async def test_what_was_recorded_of_a_fax_is_no_message(switch: Switch, ours: Furnished, status: str) -> None:
+    """Its tones are. The call's record says that it was one; `BEGAN`: Asterisk died meanwhile."""
+    switch.lay(f"{CALL_ID}.wav", VOICE)
+    switch.lay(f"{CALL_ID}.slip", replace(slip(ours), record="", fax=status))
+    await switch.sweep()
+    assert await switch.message() is None
+    call = await switch.call()
+    assert call is not None
+    assert (call.result, call.ended_at is not None) == ("fax" if status == "SUCCESS" else "fax_failed", True)
+    assert "fax_ended" in await switch.events()
+    assert switch.left == []
+
+
+async def test_who_had_spoken_before_a_fax_is_not_forgotten(switch: Switch, ours: Furnished) -> None:
+    switch.lay(f"{CALL_ID}.wav", VOICE)
+    switch.lay(f"{CALL_ID}.slip", replace(slip(ours), record="DTMF", fax="FAILED"))
+    await switch.sweep()
+    message = await switch.message()
+    assert message is not None
+    assert message.ended_by is EndedBy.HASH

@@ -1,6 +1,9 @@
 """Who may do what: every path, without a token, with another account's ids, as administrator and operator."""
 
+from io import BytesIO
+
 import pytest
+from aiohttp import FormData
 
 from portal_api.main import ROUTES
 from portal_api.routing import Route
@@ -27,17 +30,32 @@ async def made(owner: Client, account: Furnished) -> dict[str, str]:
     webhook = {"kind": "webhook", "fields": {"url": "https://example.jp/hook"}}
     service = (await owner.post(services, webhook)).body["id"]
     delivery = await owner("POST", f"{services}/{service}:test")
+    tanaka = {"name": "田中", "numbers": [{"number": "090-1234-5678"}]}
+    entry = await owner.post("/api/v1/phonebook/entries", tanaka)
+    table = FormData({"file": BytesIO("名前,電話番号\n鈴木,0312345678\n".encode())})
+    imported = await owner("POST", "/api/v1/phonebook/imports", data=table)
     return {
         "whitelist_id": whitelist.body["id"],
         "schedule_id": schedule.body["id"],
         "notification_rule_id": told,
         "service_id": service,
         "delivery_id": delivery.body["id"],
+        "entry_id": entry.body["id"],
+        "import_id": imported.body["id"],
     }
 
 
 UNMADE = dict.fromkeys(
-    ("whitelist_id", "schedule_id", "notification_rule_id", "service_id", "delivery_id"), "unmade"
+    (
+        "whitelist_id",
+        "schedule_id",
+        "notification_rule_id",
+        "service_id",
+        "delivery_id",
+        "entry_id",
+        "import_id",
+    ),
+    "unmade",
 )
 
 
@@ -68,6 +86,10 @@ BODIES = {
     "/api/v1/whitelists/{whitelist_id}/entries:delete": {"ids": ["x"]},
     "/api/v1/schedules/{schedule_id}": {"enabled": True},
     "/api/v1/schedules/{schedule_id}/override": {"rule_id": None},
+    "/api/v1/phonebook/entries/{entry_id}": {"name": "奪う"},
+    "/api/v1/phonebook/imports/{import_id}:apply": {},
+    "/api/v1/devices/{device_id}/phonebook": {"standby_type": "list"},
+    "/api/v1/devices/{device_id}/phonebook/links": {},
     "/api/v1/messages/{message_id}": {"note": "奪う"},
     "/api/v1/messages/{message_id}/transcript": {"text": "奪う"},
     "/api/v1/messages/{message_id}/transcript:rerun": {},
@@ -81,6 +103,8 @@ BODIES = {
 # What is deleted is asked for before; the token is what asks.
 LAST = {
     "/api/v1/rules/{rule_id}": 1,
+    "/api/v1/phonebook/entries/{entry_id}": 1,
+    "/api/v1/phonebook/imports/{import_id}": 1,
     "/api/v1/messages/{message_id}": 1,
     "/api/v1/prompts/{prompt_id}": 2,
     "/api/v1/whitelists/{whitelist_id}": 1,

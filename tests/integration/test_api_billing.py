@@ -64,7 +64,7 @@ async def billed(database: Database, media: Media, ours: Furnished, admin: Clien
     async with database.session() as session:
         since = AT - timedelta(days=9)
         await session.execute(update(Account).where(Account.id == ours.account_id).values(created_at=since))
-        await session.execute(update(Device).values(created_at=since))
+        await session.execute(update(Device).where(Device.id == ours.device_id).values(created_at=since))
         await happened(
             session,
             outbound(ours, AT, 100, "mobile"),

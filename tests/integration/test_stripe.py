@@ -130,7 +130,6 @@ async def test_the_vendors_library_finds_stripe_there(there: StripeDouble) -> No
                 "currency": "jpy",
                 "customer": customer.id,
                 "payment_method": "pm_card_visa",
-                "payment_method_types": ["card"],
                 "off_session": True,
                 "confirm": True,
             },

@@ -243,9 +243,11 @@ class SipCaller:
             self.respond(respond(request, 100), peer)
             self._keep(self._take_call(request, peer))
         elif request.method != "ACK":
-            known = request.method in ("OPTIONS", "MESSAGE", "NOTIFY")
+            known = request.method in ("OPTIONS", "MESSAGE", "NOTIFY", "REGISTER")
             response = respond(request, 200 if known else 481, to_tag=new_tag())
             response.headers.add("Allow", ALLOW)
+            if request.method == "REGISTER":
+                response.headers.add("Contact", f"{request.headers.get('Contact')};expires=300")
             self.respond(response, peer)
             self._received[request.method].put_nowait(request)
 

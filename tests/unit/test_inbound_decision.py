@@ -6,7 +6,7 @@ from pbx.routing.ended_by import infer_ended_by
 from pbx.routing.inbound import Action, decide
 from pbx.routing.limits import RING_LIMIT_S, WHITELISTED_RING_S
 from store.arrivals import Arrival, Listed, Rule
-from store.models import EndedBy, EntryKind, NumberUse, WhenUnanswered
+from store.models import EndedBy, EntryKind, FaxUse, NumberUse, WhenUnanswered
 
 pytestmark = pytest.mark.unit
 
@@ -36,8 +36,10 @@ def voice(rule: Rule | None, listed: Listed | None = None) -> Arrival:
         (voice(replace(PATIENT, ring_first_s=45), ENTRY), Action.RING_THEN_MESSAGE, 45),
         (voice(TELLING, ENTRY), Action.RING, RING_LIMIT_S),
         (voice(TELLING), Action.TAKE_MESSAGE, 0),
-        (arrival(NumberUse.FAX, None), Action.REFUSE_UNFIT, 0),
-        (arrival(NumberUse.FAX, RULE, ENTRY), Action.REFUSE_UNFIT, 0),
+        (replace(arrival(NumberUse.FAX, None), fax=FaxUse.ONLY), Action.RECEIVE_FAX, 0),
+        (replace(voice(RULE, ENTRY), fax=FaxUse.ONLY), Action.RECEIVE_FAX, 0),
+        (replace(voice(RULE), fax=FaxUse.SHARED), Action.TAKE_MESSAGE, 0),
+        (replace(voice(None), fax=FaxUse.SHARED), Action.RING, RING_LIMIT_S),
     ],
 )
 def test_what_is_done_with_a_call(came_for: Arrival | None, action: Action, ring_s: int) -> None:

@@ -7,24 +7,42 @@ import pytest
 
 from pbx.dialplan import names
 from pbx.routing.caller import REASONS
-from store.models import CallerKind
+from store import fax_line
+from store.models import CallerKind, DidLocation
 
 pytestmark = pytest.mark.unit
 
 CONF = Path(__file__).parents[2] / "asterisk-conf"
+FILES = ("extensions.conf", "calling.conf", "fax.conf")
 DIALPLAN = "\n".join(
-    line for line in (CONF / "extensions.conf").read_text().splitlines() if not line.lstrip().startswith(";")
+    line
+    for file in FILES
+    for line in (CONF / file).read_text().splitlines()
+    if not line.lstrip().startswith(";")
 )
 CHANNEL_VARIABLES = {
     "BEGINNING", "CALLER", "DIALLED", "LISTED", "NAME", "NUMBER", "PRESENTATION", "RANG", "RING_FIRST",
     "RING_S", "RULE", "SLIP", "STARTED_AT",
+    "ADDRESS", "CLASS", "COLLEAGUE", "DID", "DESTINATION", "DEVICE", "DIRECTION", "KEYS", "LIMIT",
+    "RECORDING_DIAL_OPTIONS", "REST", "SAID", "SIP", "TO", "TRUNK", "TRUNKS",
+    "FAX_DIALS", "FAX_HOW", "FAX_SLIP", "LEG", "TECH",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
 OF_ASTERISK = {
-    "ANSWEREDTIME", "EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS",
+    "ANSWEREDTIME", "ANSWEREDTIME_MS", "ARG", "BLINDTRANSFER", "GOSUB_RETVAL", "HANGUPCAUSE",
+    "EXTEN", "EPOCH", "UNIQUEID", "STASISSTATUS", "DIALSTATUS", "RECORD_STATUS",
+    "FAXSTATUS", "FAXERROR", "FAXSTATUSSTRING", "FAXPAGES", "FAXBITRATE", "FAXRESOLUTION", "REMOTESTATIONID",
+    "FAXMODE",
 }  # fmt: skip
-OWN_SUBROUTINES = {"slip", "hand-in", "look-for-caller"}
+OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
+"""Inherited by every channel that the call makes."""
+
+OWN_SUBROUTINES = {
+    "slip", "hand-in", "look-for-caller", "take-off", "as-the-trunk-wants", "called", "called-leg",
+    "called-leg-over", "call-slip", "call-over", "recording-options", "device-calls", "transferred-out",
+    "listen-for-fax",
+}  # fmt: skip
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
 
 
@@ -37,18 +55,29 @@ def test_contexts() -> None:
 
 
 def test_every_jump_lands() -> None:
-    targets = re.findall(r"(?:Goto|Gosub)\(([a-z-]+),s,1\)", DIALPLAN)
+    targets = re.findall(r"(?:Goto|Gosub)\(([a-z-]+),s,1\b", DIALPLAN)
     targets += re.findall(r"\?([a-z-]+),s,1", DIALPLAN)
-    targets += re.findall(r"Goto\(([a-z-]+),\$\{", DIALPLAN)
-    assert set(targets) <= contexts()
-    labels = set(re.findall(r"n\(([a-z]+)\)", DIALPLAN))
-    assert set(re.findall(r"\?([a-z]+)\)", DIALPLAN)) <= labels
+    targets += re.findall(r"Goto\(([a-z-]+),[$0-9]", DIALPLAN)
+    targets += re.findall(r"\?([a-z-]+),[$0-9]", DIALPLAN)
+    assert set(targets) - {"s"} <= contexts()
+    labels = set(re.findall(r"n\(([a-z-]+)\)", DIALPLAN))
+    assert set(re.findall(r"\?([a-z-]+)\)", DIALPLAN)) <= labels
 
 
 def test_variables() -> None:
-    used = set(re.findall(r"\$\{([A-Z_]+)(?:[:}]|$)", DIALPLAN))
-    assert used == set(names.GLOBALS) | set(names.LAMP_VARIABLES) | CHANNEL_VARIABLES | OF_ASTERISK
-    assert set(re.findall(r"Set\(([A-Z_]+)=", DIALPLAN)) == CHANNEL_VARIABLES
+    used = set(re.findall(r"\$\{([A-Z0-9_]+?)[12]?(?:[:}]|$)", DIALPLAN))
+    used |= set(re.findall(r"CUT\(([A-Z]+),\\", DIALPLAN))
+    used -= OF_THE_WHOLE_CALL
+    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
+    assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
+    # `FAX_ID` is given by who sends; who receives takes the call's.
+    set_here = set(re.findall(r"Set\(([A-Z][A-Z0-9_]+)=", DIALPLAN))
+    assert set_here == CHANNEL_VARIABLES | {fax_line.VAR_ID}
+    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL | {"FAX_SLIP"}
+
+
+def test_channels_tell_which_call_they_belong_to() -> None:
+    assert names.CALL_ID in OF_THE_WHOLE_CALL
 
 
 def test_every_global_is_listed() -> None:
@@ -63,13 +92,49 @@ def test_database_keys() -> None:
         (names.WHITELIST_FAMILY, key) for key in listed
     }
     others = set(re.findall(r"DB\(([\w/]+)\)", DIALPLAN))
-    assert others == {f"{names.TOLD_FAMILY}/{names.KEY_REVISION}"}
+    assert others == {
+        f"{names.TOLD_FAMILY}/{names.KEY_REVISION}",
+        f"{names.TRUNK_FAMILY}/{names.KEY_ORDINARY}",
+        f"{names.TRUNK_FAMILY}/{names.KEY_EMERGENCY}",
+    }
+    assert set(re.findall(r"DB\((\w+)/\$\{DEVICE\}/(\w+)\)", DIALPLAN)) == {
+        (names.CALLER_FAMILY, key) for key in names.CALLER_KEYS
+    }
+    assert set(re.findall(r"DB\((\w+/\w+)/\$\{TRUNK\}\)", DIALPLAN)) == {
+        f"{names.TRUNK_FAMILY}/{names.STYLE_KEYS}"
+    }
+    assert set(re.findall(r"DB\((\w+/\w+)/\$\{CHANNEL\(endpoint\)\}\)", DIALPLAN)) == {
+        f"{names.TRUNK_FAMILY}/{names.DID_KEYS}"
+    }
+    assert set(re.findall(r'"\$\{DID\}" = "(\w+)"', DIALPLAN)) == set(DidLocation) - {"request_uri"}
+    assert set(re.findall(r"DB\((\w+)/\$\{DB\(", DIALPLAN)) == {names.INTERNAL_FAMILY, names.CALLBACK_FAMILY}
 
 
 def test_slip_keys() -> None:
-    written = set(re.findall(r"Set\(FILE\(\$\{SLIP\},,,al,u\)=(\w+)=", DIALPLAN))
+    written = set(re.findall(r"Set\(FILE\(\$\{(?:SLIP|ARG1)\},,,al,u\)=(\w+)=", DIALPLAN))
     # `source` is the control plane's own: a slip without it is the dialplan's.
     assert written == set(names.SLIP_KEYS) - {"source"}
+
+
+def test_fax_slip_keys() -> None:
+    written = re.findall(r"Set\(FILE\(\$\{FAX_SLIP\},,,al,u\)=(\w+)=", DIALPLAN)
+    assert set(written) == set(fax_line.SLIP_KEYS)
+    # Whoever reads a slip takes it for finished then.
+    of_each_end = re.findall(r"FAX_SLIP\},,,al,u\)=(\w+)=.*\n.*(?:GotoIf|\(done\))", DIALPLAN)
+    assert of_each_end.count("ended_at") == 2
+
+
+def test_a_call_can_become_a_fax_wherever_it_waits() -> None:
+    """Asterisk looks for `fax` in the context that the channel is in, and throws away what it heard else."""
+    stanzas = dict(re.findall(r"^\[([^\]]+)\]\n(.*?)(?=^\[|\Z)", DIALPLAN, re.M | re.S))
+    including = {name for name, text in stanzas.items() if f"include => {names.CONTEXT_FAX_HEARD}" in text}
+    assert including == {
+        names.CONTEXT_CALLED,
+        names.CONTEXT_AWAY,
+        names.CONTEXT_RING,
+        names.CONTEXT_UNANSWERED,
+        names.CONTEXT_TAKE_MESSAGE,
+    }
 
 
 def test_a_ringing_extension_is_one_of_the_dialplans() -> None:
@@ -89,10 +154,22 @@ def test_callers_without_a_number_are_told_apart_alike() -> None:
     assert told == REASONS
 
 
+def test_the_name_of_trunks_is_nobodys() -> None:
+    assert f'"${{CALLERID(name)}}" = "{names.NAME_OF_TRUNKS}"' in DIALPLAN
+
+
+def test_where_a_call_goes_out_is_taken_apart_as_it_was_put_together() -> None:
+    extension = names.call_out_extension("+819012345678", "+81312345678", "mobile", True, 60)
+    assert extension.split("-") == ["+819012345678", "+81312345678", "mobile", "hidden", "60"]
+    order = re.findall(r"Set\((\w+)=\$\{CUT\(EXTEN,-,\d\)\}\)", DIALPLAN)
+    assert order == ["DESTINATION", "NUMBER", "CLASS", "PRESENTATION", "LIMIT"]
+
+
 def test_application_and_agi_route() -> None:
     assert set(re.findall(r"Stasis\((\w+),(\w+),", DIALPLAN)) == {
         (names.APPLICATION, names.STASIS_INBOUND),
         (names.APPLICATION, names.STASIS_UNANSWERED),
+        (names.APPLICATION, names.STASIS_OUTBOUND),
     }
     assert set(re.findall(r"AGI\(\$\{AGI_URL\}/(\w+)\)", DIALPLAN)) == {names.AGI_SPOOLED}
 
@@ -113,13 +190,18 @@ NEEDED = {
     "Hangup": None, "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
     "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
     "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
+    "ReceiveFAX": "res_fax", "SendFAX": "res_fax", "FAXOPT": "res_fax", "TONE_DETECT": "res_tonedetect",
+    "HANGUPCAUSE": "func_hangupcause", "NoOp": None,
+    "CUT": "func_cut", "PJSIP_HEADER": "res_pjsip_header_funcs",
+    "HANGUPCAUSE_KEYS": "func_hangupcause",
+    "HangupCauseClear": "func_hangupcause", "SHIFT": "func_strings", "STRFTIME": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip
 """Application or function -> the module that brings it; None: Asterisk's core."""
 
 
 def test_what_the_dialplan_uses_is_loaded() -> None:
-    used = set(re.findall(r"\b([A-Z][A-Za-z]+)\(", DIALPLAN))
+    used = set(re.findall(r"\b([A-Z][A-Za-z_]+)\(", DIALPLAN))
     assert used <= set(NEEDED)
     assert {f"{NEEDED[one]}.so" for one in used if NEEDED[one]} <= set(modules())
 

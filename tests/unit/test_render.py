@@ -10,6 +10,7 @@ from pbx.dialplan import names
 from pbx.dialplan.render import AsteriskFolders, device_objects, render_all
 from settings import NotificationSettings, Settings
 from settings.environment import PortRange
+from store.provisioning import WantedDevice
 
 pytestmark = pytest.mark.unit
 
@@ -43,6 +44,9 @@ DEFAULT = Settings(
     database_url="sqlite+aiosqlite:////srv/denwaban/var/denwaban.db",
     trunk_uri="sip:127.0.0.1:5080",
     trunk_accept=("127.0.0.0/8",),
+    trunk_t38=True,
+    fax_channels=40,
+    fax_retry_s=60.0,
     dialplan_extra=None,
     vosk_model=Path("/srv/denwaban/var/models/current"),
     vosk_models_url="https://models.example",
@@ -76,6 +80,9 @@ def moved(extra: Path) -> Settings:
         database_url="postgresql+asyncpg://db/denwaban",
         trunk_uri="sip:trunk.example:5061;transport=tls",
         trunk_accept=("192.0.2.0/24", "198.51.100.7/32"),
+        trunk_t38=False,
+        fax_channels=10,
+        fax_retry_s=5.0,
         dialplan_extra=extra,
         vosk_model=Path("/data/models/large"),
         vosk_models_url="https://mirror.example",
@@ -116,7 +123,14 @@ def test_no_line_of_a_value_becomes_a_comment(tmp_path: Path) -> None:
 
 def test_every_setting_is_moved() -> None:
     """So that the second golden file shows each of them that Asterisk could know of."""
-    same = {"vosk_model", "vosk_models_url", "transcribe_processes", "notifications", "portal_url"}
+    same = {
+        "fax_channels",
+        "vosk_model",
+        "vosk_models_url",
+        "transcribe_processes",
+        "notifications",
+        "portal_url",
+    }
     for name, value in vars(moved(Path("extra"))).items():
         assert name in same or value != getattr(DEFAULT, name), name
 
@@ -128,9 +142,11 @@ def test_what_asterisk_opens_for_us_is_on_loopback() -> None:
 
 
 def test_a_device_is_made_in_order_and_bound_to_its_own_password() -> None:
-    objects = device_objects(DEFAULT, "1001", "s3cret", "account")
+    device = WantedDevice("1001", "account", "sealed", 'The "front" desk', "21")
+    objects = device_objects(DEFAULT, device, "s3cret")
     assert [kind for kind, _ in objects] == ["auth", "aor", "endpoint"]
     auth, _, endpoint = (fields for _, fields in objects)
     assert (auth["username"], auth["password"]) == ("1001", "s3cret")
+    assert endpoint["callerid"] == '"The front desk" <21>'
     assert endpoint["mailboxes"] == "account@lamp"
     assert (endpoint["auth"], endpoint["aors"], endpoint["context"]) == ("1001", "1001", names.CONTEXT_DEVICE)

@@ -13,7 +13,7 @@ from pbx.errors import StoreAway
 from pbx.flows.runner import LONGEST_DIALLED
 from pbx.spool.sound import read_wav
 from store.arrivals import Arrival, Rule
-from store.models import CallerKind, NumberUse
+from store.models import CallerKind, FaxUse, NumberUse
 from tests.fakes.exchange import ARRIVAL, Exchange, PlainRunner, virtual_now
 from tests.fakes.scripted_caller import CALL_ID, ScriptedCaller
 from tests.virtual_time import in_virtual_time
@@ -50,10 +50,13 @@ async def test_an_unknown_number_is_refused(exchange: Exchange, caller: Scripted
 
 
 @in_virtual_time
-async def test_a_fax_number_takes_no_voice(exchange: Exchange, caller: ScriptedCaller) -> None:
-    exchange.runner.arrival = Arrival("n", "a", "+81312345678", NumberUse.FAX, None)
-    assert await exchange.take() == "not_in_service"
-    assert not caller.answered
+async def test_a_number_that_is_for_fax_alone_answers_as_one(
+    exchange: Exchange, caller: ScriptedCaller
+) -> None:
+    exchange.runner.arrival = Arrival("n", "a", "+81312345678", NumberUse.FAX, None, fax=FaxUse.ONLY)
+    await exchange.take()
+    assert (caller.context, caller.extension) == ("fax-rx", "s")
+    assert exchange.journal.events == ["arrived", "rule_consulted", "handed_to_dialplan"]
 
 
 @in_virtual_time

@@ -1,13 +1,14 @@
 """留守レポ from the first ring to the last note, with a scripted caller under virtual time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pbx.spool.sound import read_wav
-from store.models import EndedBy, MessageOutcome
-from tests.fakes.exchange import START, START_S, TONE_S, Exchange
+from store.models import EndedBy, FaxUse, MessageOutcome
+from tests.fakes.exchange import ARRIVAL, START, START_S, TONE_S, Exchange
 from tests.fakes.scripted_caller import CALL_ID, ScriptedCaller, said_at
 from tests.virtual_time import in_virtual_time
 
@@ -392,3 +393,72 @@ async def test_a_recording_cut_by_asterisks_death_is_an_error_and_all_there(
     caller.asterisk_dies(7, 3.0, since="recording")
     assert await exchange.take() == "message"
     assert_one_message(exchange, EndedBy.ERROR, 7)
+
+
+# ---- a fax is heard ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("since", "at", "told"),
+    [
+        ("start_prompt", 0.4, []),
+        ("tone", 0.2, ["start_prompt_ended"]),
+        ("recording", 0.0, ["start_prompt_ended", "tone_ended", "recording_started"]),
+        ("recording", 7.0, ["start_prompt_ended", "tone_ended", "recording_started"]),
+    ],
+)
+@pytest.mark.parametrize("leaving_s", [0.0, 0.3])
+@in_virtual_time
+async def test_a_fax_leaves_no_message(
+    exchange: Exchange, caller: ScriptedCaller, since: str, at: float, told: list[str], leaving_s: float
+) -> None:
+    """Whenever it is heard; its slip says the rest."""
+    exchange.runner.arrival = replace(ARRIVAL, fax=FaxUse.SHARED)
+    caller.dying_s = leaving_s
+    caller.sends_fax(at, since=since)
+    await exchange.take()
+    assert exchange.journal.messages == []
+    assert caller.context == "fax-rx"
+    assert exchange.journal.events == [
+        "arrived",
+        "rule_consulted",
+        "answered",
+        "lined_up",
+        *told,
+        "became_fax",
+    ]
+    assert exchange.journal.calls[CALL_ID]["answered_at"] is not None
+    assert "hang_up" not in caller.commands
+
+
+@in_virtual_time
+async def test_a_fax_after_the_message_takes_nothing_away(exchange: Exchange, caller: ScriptedCaller) -> None:
+    exchange.runner.arrival = replace(ARRIVAL, fax=FaxUse.SHARED)
+    caller.presses("#", 6, since="recording").sends_fax(0.3, since="end_prompt")
+    await exchange.take()
+    assert_one_message(exchange, EndedBy.HASH, 6.0)
+    assert exchange.journal.events[-1] == "became_fax"
+
+
+@pytest.mark.parametrize("since", ["start_prompt", "recording"])
+@in_virtual_time
+async def test_a_fax_heard_while_nobody_listens(
+    exchange: Exchange, caller: ScriptedCaller, since: str
+) -> None:
+    """The connection is lost: what came of it is seen when it is back."""
+    exchange.runner.arrival = replace(ARRIVAL, fax=FaxUse.SHARED)
+    caller.loses_connection(1.0, for_s=2.0, since=since).sends_fax(1.5, since=since)
+    await exchange.take()
+    assert exchange.journal.messages == []
+    assert exchange.journal.events[-1] == "became_fax"
+
+
+@in_virtual_time
+async def test_a_caller_who_hangs_up_on_a_shared_number_keeps_the_message(
+    exchange: Exchange, caller: ScriptedCaller
+) -> None:
+    exchange.runner.arrival = replace(ARRIVAL, fax=FaxUse.SHARED)
+    caller.hangs_up(7, since="recording")
+    assert await exchange.take() == "message"
+    assert_one_message(exchange, EndedBy.HANGUP, 7.0)
+    assert_tidy(exchange)

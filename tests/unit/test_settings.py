@@ -205,7 +205,9 @@ def documented() -> set[str]:
 
 def test_every_variable_stands_in_the_documentation() -> None:
     source = (ROOT / "settings" / "environment.py").read_text()
-    read = {f"DENWABAN_{name}" for name in re.findall(r'reader\.(?:parsed|text|secret)\("([A-Z_]+)"', source)}
+    read = {
+        f"DENWABAN_{name}" for name in re.findall(r'reader\.(?:parsed|text|secret)\("([A-Z0-9_]+)"', source)
+    }
     read |= set(SECRETS)
     scripts = "".join(path.read_text() for path in (ROOT / "scripts").glob("*.py"))
     by_set_up = set(re.findall(r'environ(?:\.get\(|\[)"(DENWABAN_\w+)"', scripts))

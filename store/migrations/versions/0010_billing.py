@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
@@ -244,7 +244,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_payments_account_id"), "payments", ["account_id"], unique=False)
     op.create_index(op.f("ix_payments_state"), "payments", ["state"], unique=False)
-    op.add_column("calls", sa.Column("destination_class", sa.String(length=20), nullable=True))
     for table in APPEND_ONLY:
         _forbid_changes(table)
 
@@ -294,5 +293,3 @@ def downgrade() -> None:
     op.drop_index("ix_charges_account_month", table_name="charges")
     op.drop_table("charges")
     op.drop_table("tariffs")
-    with op.batch_alter_table("calls") as calls:
-        calls.drop_column("destination_class")

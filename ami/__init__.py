@@ -1,0 +1,1 @@
+"""A library: Asterisk's manager interface, for every service that needs it."""

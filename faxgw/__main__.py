@@ -1,0 +1,5 @@
+"""The gateway of faxes: one process."""
+
+from faxgw.main import main
+
+main()

@@ -1,0 +1,15 @@
+"""A far fax machine for tests: a second Asterisk that sends and takes faxes, and pages for it."""
+
+from tests.fax.machine import FarMachine, Outcome, far_machine
+from tests.fax.pages import FINE, STANDARD, drawn_pages, read_pages, write_tiff
+
+__all__ = [
+    "FINE",
+    "STANDARD",
+    "FarMachine",
+    "Outcome",
+    "drawn_pages",
+    "far_machine",
+    "read_pages",
+    "write_tiff",
+]
