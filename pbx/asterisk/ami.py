@@ -25,6 +25,11 @@ class Ami(Connection):
             Timeout="3000",
         )
 
+    async def limit(self, channel_name: str, seconds: float) -> None:
+        """Let the channel last so many seconds from now, wherever it is. Raises AsteriskRefused if gone."""
+        value = f"{max(seconds, 0.5):.3f}"
+        await self.send("Setvar", Channel=channel_name, Variable="TIMEOUT(absolute)", Value=value)
+
     async def contacts(self, username: str) -> list[str]:
         """Where a device is registered, as URIs; nothing where it is not."""
         answer = await self.send("Getvar", Variable=f"PJSIP_DIAL_CONTACTS({username})")

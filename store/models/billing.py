@@ -101,6 +101,9 @@ class Reservation(Base):
     """How long the call may last; None: as long as it likes."""
 
     reserved_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+    """When the meter saw it answered; None: not yet, or nobody looked."""
+
     released_at: Mapped[datetime | None]
 
 

@@ -96,6 +96,7 @@ def upgrade() -> None:
         sa.Column("yen", sa.Integer(), nullable=False),
         sa.Column("limit_s", sa.Integer(), nullable=True),
         sa.Column("reserved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_credit_reservations_account_id")
