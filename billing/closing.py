@@ -153,6 +153,8 @@ def _unfinished(connection: Connection, due: Due) -> bool:
         _calls.c.started_at >= due.month.starts,
         _calls.c.started_at < due.month.ends,
         _calls.c.direction == "outbound",
+        # A fax has none: it is paid for by its pages.
+        _calls.c.destination_class.is_not(None),
         _calls.c.answered_at.is_not(None),
         _calls.c.ended_at.is_not(None),
         ~exists().where(_charges.c.call_id == _calls.c.id),

@@ -15,6 +15,8 @@ from store.models import (
     Charge,
     Contract,
     Device,
+    Fax,
+    FaxAttempt,
     MessageOutcome,
     PhoneNumber,
     Subscription,
@@ -26,12 +28,15 @@ _accounts: Any = Account.__table__
 _calls: Any = Call.__table__
 _charges: Any = Charge.__table__
 _contracts: Any = Contract.__table__
+_attempts: Any = FaxAttempt.__table__
 _devices: Any = Device.__table__
+_faxes: Any = Fax.__table__
 _numbers: Any = PhoneNumber.__table__
 _sold: Any = Subscription.__table__
 _top_ups: Any = TopUp.__table__
 
 RUSUREPO_MESSAGE = "rusurepo_message"
+FAX_PAGE = "fax_page"
 GONE = "(削除済み)"
 
 
@@ -42,7 +47,7 @@ def read_facts(connection: Connection, account_id: str, month: BillingMonth) -> 
         tariffs=[(first, one.tariff) for first, one in all_tariffs(connection)],
         sold=_sold_in(connection, account_id, month),
         calls=[CallGroup(*row) for row in connection.execute(_groups(of_month))],
-        used=_messages(connection, account_id, month),
+        used=[*_messages(connection, account_id, month), *_pages(connection, account_id, month)],
         top_ups=list(connection.execute(_amounts(account_id, month)).scalars()),
         covered=standing(connection, account_id, month, 0).covered,
     )
@@ -98,6 +103,29 @@ def _messages(connection: Connection, account_id: str, month: BillingMonth) -> l
     return [
         Used(RUSUREPO_MESSAGE, national(E164(e164)) if e164 else GONE, count)
         for e164, count in connection.execute(rows)
+    ]
+
+
+def _pages(connection: Connection, account_id: str, month: BillingMonth) -> list[Used]:
+    """Fax pages that arrived, attempt by attempt."""
+    rows = (
+        select(_numbers.c.e164, func.sum(_attempts.c.pages_done))
+        .select_from(
+            _attempts.join(_faxes, _faxes.c.id == _attempts.c.fax_id).outerjoin(
+                _numbers, _numbers.c.id == _faxes.c.number_id
+            )
+        )
+        .where(
+            _faxes.c.account_id == account_id,
+            _attempts.c.started_at >= month.starts,
+            _attempts.c.started_at < month.ends,
+            _attempts.c.pages_done > 0,
+        )
+        .group_by(_numbers.c.e164)
+    )
+    return [
+        Used(FAX_PAGE, national(E164(e164)) if e164 else GONE, int(pages))
+        for e164, pages in connection.execute(rows)
     ]
 
 

@@ -33,6 +33,7 @@ from portal_api.resources import (
     phonebook,
     phonebook_imports,
     prompts,
+    recordings,
     rules,
     schedules,
     softphone,
@@ -46,8 +47,8 @@ from portal_api.sweeping import sweeping
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
+from store.housekeeping import keep_house
 from store.media import Media
-from store.retention import keep_house
 
 LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
@@ -68,6 +69,7 @@ RESOURCES = [
     fax_settings.resource,
     fax_submissions.resource,
     faxes.resource,
+    recordings.resource,
     calls.resource,
     credit.resource,
     invoices.resource,

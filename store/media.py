@@ -1,4 +1,4 @@
-"""Media files: prompts and messages, under names such as `messages/2026/11/23/<id>.wav`."""
+"""Media files: prompts, messages and recordings, under names such as `messages/2026/11/23/<id>.wav`."""
 
 import contextlib
 import errno
@@ -67,6 +67,10 @@ class Media:
     def put(self, content: bytes, name: str) -> None:
         """Write `content` as `name`."""
         self._publish(name, lambda draft: draft.write_bytes(content))
+
+    def write(self, name: str, write: Callable[[Path], object]) -> None:
+        """Have `write` fill a file that then appears as `name`: for what is too large to be in memory."""
+        self._publish(name, write)
 
     def remove(self, *names: str) -> None:
         """Remove `names` for good. A name that is not there is fine."""

@@ -3,23 +3,25 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, insert, select, update
+from sqlalchemy import Connection, Select, and_, case, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.billing_month import day_of
 from store.e164 import E164, national
 from store.errors import Conflict, NotFound, Unusable
-from store.models import Account, Device, PhoneNumber, Subscription, new_id, now
+from store.models import Account, Device, PhonebookContract, PhoneNumber, Subscription, new_id, now
 from store.pages import Page, PageRequest, read_page
 from store.tariffs import tariff_at
 
-BASIC, NUMBER, DEVICE = "basic", "number", "device"
-"""Items of the tariff that are sold with every account, number and ID, as long as it is there."""
+BASIC, NUMBER, DEVICE, PHONEBOOK = "basic", "number", "device", "phonebook"
+"""Items of the tariff that are sold with every account, number and ID, as long as it is there; the last one
+with every ID of an account that has Web電話帳."""
 
 _sold: Any = Subscription.__table__
 _accounts: Any = Account.__table__
 _numbers: Any = PhoneNumber.__table__
 _devices: Any = Device.__table__
+_phonebooks: Any = PhonebookContract.__table__
 
 
 def keep_up(connection: Connection, at: datetime) -> int:
@@ -41,6 +43,7 @@ def _begin(connection: Connection) -> int:
             ),
         ),
         (NUMBER, select(_numbers.c.account_id, _numbers.c.id, _numbers.c.e164, _numbers.c.created_at)),
+        (PHONEBOOK, _phonebook_devices()),
         (DEVICE, select(_devices.c.account_id, _devices.c.id, _devices.c.username, _devices.c.created_at)),
     ):
         for account_id, subject_id, name, created_at in connection.execute(_not_sold(things, item)):
@@ -59,6 +62,16 @@ def _begin(connection: Connection) -> int:
     if fresh:
         connection.execute(insert(_sold), fresh)
     return len(fresh)
+
+
+def _phonebook_devices() -> Select[Any]:
+    """The IDs of accounts with Web電話帳, and since when both are there."""
+    later = case(
+        (_phonebooks.c.since > _devices.c.created_at, _phonebooks.c.since), else_=_devices.c.created_at
+    )
+    return select(_devices.c.account_id, _devices.c.id, _devices.c.username, later.label("since")).join(
+        _phonebooks, _phonebooks.c.account_id == _devices.c.account_id
+    )
 
 
 def _not_sold(things: Select[Any], item: str) -> Select[Any]:
@@ -80,7 +93,13 @@ def _end(connection: Connection, today: date) -> int:
         ~exists().where(_numbers.c.id == _sold.c.subject_id),
         ~exists().where(_devices.c.id == _sold.c.subject_id),
     )
-    return int(connection.execute(update(_sold).where(gone).values(ends_on=today)).rowcount)
+    given_up = and_(
+        _sold.c.item == PHONEBOOK,
+        _sold.c.ends_on.is_(None),
+        ~exists().where(_phonebooks.c.account_id == _sold.c.account_id),
+    )
+    over = update(_sold).where(or_(gone, given_up)).values(ends_on=today)
+    return int(connection.execute(over).rowcount)
 
 
 async def list_subscriptions(

@@ -67,6 +67,7 @@ from store.models.phonebook import (
     PhonebookNumber,
     StandbyType,
 )
+from store.models.recordings import Recording, RecordingSetting, RecordingTranscript
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
@@ -139,6 +140,9 @@ __all__ = [
     "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
+    "Recording",
+    "RecordingSetting",
+    "RecordingTranscript",
     "Reservation",
     "Revision",
     "Role",
