@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from portal_api.message_archive import harmless
+from portal_api.archives import harmless
 from portal_api.schemas import JAPAN
 from store.invoice_content import InvoiceContent, Section, rate_label
 from store.models import Charge

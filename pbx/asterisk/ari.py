@@ -389,7 +389,7 @@ class AriSession:
 
     async def whisper_to(self, channel: str, snoop: str) -> None:
         """Make the channel `snoop` in our application: what is played on it only `channel` hears."""
-        query = {"app": APPLICATION, "whisper": "out", "spy": "none", "appArgs": "meter"}
+        query: dict[str, Any] = {"app": APPLICATION, "whisper": "out", "spy": "none", "appArgs": "meter"}
         try:
             await self._ask_http("POST", f"/channels/{quote(channel)}/snoop/{quote(snoop)}", **query)
         except AsteriskRefused as refused:
