@@ -32,7 +32,7 @@ model: python-run ## fetch a model for the text of messages (48 MB; WHICH=large 
 	@exec $(VENV) -m transcribe.models fetch $(or $(WHICH),small)
 
 operator-token: setup ## make an operator's API token and print it
-	@exec $(VENV) -m launch.operator_token
+	@exec $(VENV) -m denwaban token create --role operator --bare
 
 bench: setup-test ## the benchmarks
 	@exec $(VENV) -m bench

@@ -1,6 +1,7 @@
 """`python -m bench.credit [checks]`: what a check of credit adds to the set-up of a call, with its commit.
 
-Compare it with a transaction that only reads, which every call has anyway. On SQLite, one after the other, with a year of months and fifty running calls of the same account.
+Compare it with a transaction that only reads, which every call has anyway. On SQLite, one
+after the other, with a year of months and fifty running calls of the same account.
 """
 
 import asyncio

@@ -11,11 +11,14 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from portal_api import docs_page, health, middleware
+from portal_api import browsers, docs_page, health, metrics, middleware
+from portal_api.access import known_scopes
 from portal_api.following import end_streams, tailing
+from portal_api.limits import Rate
 from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
+    audit_log,
     calls,
     contract,
     credit,
@@ -36,14 +39,29 @@ from portal_api.resources import (
     recordings,
     rules,
     schedules,
+    sessions,
     softphone,
     tokens,
     transcripts,
     trunks,
+    user,
+    users,
     whitelists,
 )
-from portal_api.routing import PARTS, READERS, Parts, Route, bound, readers_of
+from portal_api.routing import (
+    ALLOWED,
+    PARTS,
+    PATH_NAME,
+    READERS,
+    SCOPES,
+    Parts,
+    Route,
+    allowed_of,
+    bound,
+    readers_of,
+)
 from portal_api.sweeping import sweeping
+from portal_api.uses import USES, noting_uses
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
@@ -54,6 +72,8 @@ LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
 """How long a request waits for SQLite's one writer; then it is told to come back."""
 SHUTDOWN_TIMEOUT_S = 10.0
+KEEPALIVE_TIMEOUT_S = 30.0
+"""How long a connection may go without a whole request head, its first one included."""
 
 RESOURCES = [
     numbers.resource,
@@ -80,9 +100,14 @@ RESOURCES = [
     softphone.resource,
     events.resource,
     accounts.resource,
+    users.resource,
+    user.resource,
+    sessions.resource,
     tokens.resource,
     trunks.resource,
+    audit_log.resource,
     health.resource,
+    metrics.resource,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
 
@@ -90,19 +115,39 @@ ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.rou
 def build_app(parts: Parts) -> web.Application:
     """Put the API together. Whoever opened the database in `parts` closes it."""
     app = web.Application(
-        middlewares=[middleware.name_and_log, middleware.shape_errors, middleware.authenticate],
+        middlewares=[
+            metrics.count_requests,
+            middleware.name_and_log,
+            browsers.compress,
+            browsers.answer_preflights,
+            middleware.shape_errors,
+            middleware.authenticate,
+        ],
         client_max_size=LARGEST_BODY_BYTES,
     )
     app[PARTS] = parts
     app.on_cleanup.append(lambda _app: parts.studio.close())
     app.cleanup_ctx.append(tailing)
     app.on_shutdown.append(end_streams)
+    app[metrics.REQUESTS] = metrics.Requests()
     app[READERS] = readers_of(ROUTES)
+    app[ALLOWED] = allowed_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
+    app[middleware.RATE] = Rate(parts.access.requests_per_s)
+    app[SCOPES] = frozenset(known_scopes((route.method, route.path) for route in ROUTES if not route.public))
+    app[USES] = {}
+    app.cleanup_ctx.append(noting_uses)
+    public: set[object] = set()
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, bound(route))
+        handler = bound(route)
+        # `/messages/{message_id}` is not to match `/messages/x:mark`.
+        path = PATH_NAME.sub(r"{\1:[^/:]+}", route.path)
+        app.router.add_route(route.method, path, handler)
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, bound(route))
+            app.router.add_route("HEAD", path, handler)
+        if route.public:
+            public.add(handler)
+    app[middleware.PUBLIC] = frozenset(public)
     _add_document(app)
     return app
 
@@ -141,7 +186,15 @@ def main() -> None:
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
     media = Media(settings.media)
     app = build_app(
-        Parts(database, media, settings.node, settings.secret_key, notifications=settings.notifications)
+        Parts(
+            database,
+            media,
+            settings.node,
+            settings.secret_key,
+            notifications=settings.notifications,
+            api=settings.api,
+            access=settings.access,
+        )
     )
     app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))
 
@@ -156,6 +209,7 @@ def main() -> None:
             host=settings.bind,
             port=settings.api_port,
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
             access_log=None,
             print=None,
             loop=uvloop.new_event_loop(),

@@ -1,6 +1,7 @@
 """Around every request: its id, its line in the log, who asks, and one shape for every error."""
 
 import logging
+import math
 import re
 import time
 from uuid import uuid4
@@ -8,6 +9,8 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from portal_api.browsers import add_headers
+from portal_api.limits import Rate
 from portal_api.problems import (
     Problem,
     problem_of_http,
@@ -15,14 +18,19 @@ from portal_api.problems import (
     problem_of_voices,
     problem_response,
 )
-from portal_api.routing import API, IDENTITY, PARTS, short_session
+from portal_api.routing import ALLOWED, API, IDENTITY, PARTS, REQUEST_ID, short_session
+from portal_api.uses import USES
 from store.errors import StoreError
+from store.models import now
 from store.tokens import Identity, identify
 from voices.errors import VoicesError
 
 log = logging.getLogger("portal_api")
 
-REQUEST_ID = web.RequestKey("request_id", str)
+PUBLIC: web.AppKey[frozenset[object]] = web.AppKey("public")
+"""The handlers below `/api/v1` that ask nobody who they are."""
+
+RATE = web.AppKey("rate", Rate)
 GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -42,12 +50,14 @@ async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResp
     finally:
         took_ms = (time.monotonic() - began) * 1000
         log.info(
-            "%s %s %d %.0fms request_id=%s",
+            "%s %s %d %.0fms request_id=%s token_id=%s",
             request.method,
             request.rel_url.raw_path,
             status,
             took_ms,
             request[REQUEST_ID],
+            request[IDENTITY].token_id if IDENTITY in request else "-",
+            extra={"action": "request"},
         )
     return response
 
@@ -64,7 +74,10 @@ async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except VoicesError as refusal:
         return problem_response(problem_of_voices(refusal), request[REQUEST_ID])
     except web.HTTPException as error:
-        return problem_response(problem_of_http(error), request[REQUEST_ID])
+        refused = problem_of_http(error)
+        if "Allow" in refused.headers:
+            refused.headers["Allow"] = request.app[ALLOWED].get(request.path, refused.headers["Allow"])
+        return problem_response(refused, request[REQUEST_ID])
     except web.RequestPayloadError:
         return problem_response(Problem("malformed_request"), request[REQUEST_ID])
     except ConnectionError:
@@ -77,9 +90,13 @@ async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResp
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let only holders of a valid token past, to whatever lies below `/api/v1`."""
-    if request.path.startswith(f"{API}/"):
-        request[IDENTITY] = await _identity(request)
+    """Let only holders of a valid token past, to whatever lies below `/api/v1`, and as often as they may."""
+    if request.path.startswith(f"{API}/") and request.match_info.handler not in request.app[PUBLIC]:
+        identity = await _identity(request)
+        if wait_s := request.app[RATE].wait_s(identity.token_id):
+            raise Problem("too_many_requests", headers={"Retry-After": str(math.ceil(wait_s))})
+        request.app[USES][identity.token_id] = now()
+        request[IDENTITY] = identity
     return await handler(request)
 
 
@@ -87,9 +104,7 @@ async def set_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Runs when headers are about to leave, so that streamed answers have them too."""
     # aiohttp answers an unknown Expect header itself, before any middleware has run.
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    # Phone numbers and voices belong in no shared cache; a browser may keep what it asks about again.
-    response.headers.setdefault("Cache-Control", "private, no-cache")
+    add_headers(request, response)
 
 
 async def _identity(request: web.Request) -> Identity:

@@ -1,5 +1,6 @@
 """Every error the API answers: RFC 9457 problem details with a stable `code` and Japanese words."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
 from faxpages.refusals import TEXTS as REFUSALS
-from store.errors import BadCursor, Conflict, InUse, NotFound, StoreError, Unusable
+from store.errors import BadCursor, Conflict, InUse, NotFound, StoreError, TooManyTries, Unusable
 from voices.errors import Busy, Refused, VoicesError
 
 MOST_FIELD_ERRORS = 50
@@ -20,6 +21,9 @@ TITLES: dict[str, tuple[int, str]] = {
     "account_required": (400, "account_idを指定してください"),
     "idempotency_key_required": (400, "Idempotency-Keyが必要です"),
     "unauthorized": (401, "認証が必要です"),
+    "sign_in_failed": (401, "サインインできませんでした"),
+    "code_required": (401, "認証コードが必要です"),
+    "code_wrong": (401, "認証コードが正しくありません"),
     "device_unauthorized": (401, "端末の認証が必要です"),
     "forbidden": (403, "この操作は許可されていません"),
     "phonebook_not_contracted": (403, "Web電話帳オプションの契約がありません"),
@@ -35,6 +39,11 @@ TITLES: dict[str, tuple[int, str]] = {
     "schedule_exists": (409, "この電話番号のスケジュールは既にあります"),
     "schedule_off": (409, "スケジュールがOFFです"),
     "whitelist_full": (409, "ホワイトリストの登録件数が上限を超えます"),
+    "login_taken": (409, "このログインIDは既に使われています"),
+    "own_user": (409, "自分自身には行えません"),
+    "second_factor_on": (409, "2段階認証は既にONです"),
+    "second_factor_off": (409, "2段階認証はOFFです"),
+    "second_factor_not_begun": (409, "2段階認証の設定が始まっていません"),
     "number_taken": (409, "この電話番号は既に登録されています"),
     "too_many_services": (409, "通知サービスはこれ以上追加できません"),
     "option_not_sold": (409, "この電話番号では使えないオプションです"),
@@ -83,6 +92,8 @@ TITLES: dict[str, tuple[int, str]] = {
     "has_video": (422, "映像を含むファイルは使えません"),
     "inaudible": (422, "音が聞き取れません"),
     "audio_too_long": (422, "音声が長すぎます"),
+    "too_many_requests": (429, "リクエストが多すぎます"),
+    "too_many_tries": (429, "サインインの試行回数が多すぎます"),
     "internal_error": (500, "サーバーで問題が発生しました"),
     "documents_unavailable": (503, "文書の処理が一時的に使えません"),
     "conversion_unavailable": (503, "音声を変換できません"),
@@ -107,6 +118,14 @@ DETAILS: dict[str, str] = {
     "not_the_original": "修正の対象には、元の請求書を指定してください。",
     "invoice_file_missing": "運用者にお問い合わせください。",
     "unauthorized": "Authorization: Bearer に有効なトークンを付けてください。",
+    "forbidden": "このトークンまたはユーザーの権限では行えません。",
+    "sign_in_failed": "ログインIDまたはパスワードが正しくありません。",
+    "code_required": "認証アプリに表示されている6桁のコード、またはリカバリーコードを入力してください。",
+    "code_wrong": "新しいコードが表示されてから入力してください。一度使ったコードは使えません。",
+    "own_user": "自分のユーザーの権限の変更・停止・削除は、他の管理者が行ってください。",
+    "second_factor_not_begun": "先に設定を始めてQRコードを読み取ってください。",
+    "too_many_requests": "Retry-Afterの秒数だけ待ってから再度お試しください。",
+    "too_many_tries": "しばらくしてからお試しください。パスワードを忘れたときは管理者にご連絡ください。",
     "device_unauthorized": "端末のusernameとpassword(Basic認証)か、使われていない取得リンクが必要です。",
     "phonebook_not_contracted": "Web電話帳は、利用するすべての端末(ID)にオプション契約が必要です。",
     "idempotency_mismatch": "新しいリクエストには新しいIdempotency-Keyを付けてください。",
@@ -174,6 +193,12 @@ FIELD_DETAILS = {
     "date_type": "日付(2026-12-29)で指定してください。",
     "before_start": "契約の最初の日以降を指定してください。",
     "repeated": "1回だけ指定してください。",
+    "weak": "推測されやすいパスワードです。ログインIDを含まない、いろいろな文字のものにしてください。",
+    "wrong": "正しくありません。",
+    "of_operators": "このアカウントのユーザーは運用者にできません。",
+    "not_of_operators": "アカウントに属さないユーザーは運用者(operator)だけです。",
+    "unknown_scope": "使えない権限です。",
+    "exceeds": "自分の持つ権限を超えています。",
 }
 HTTP_CODES = {
     404: "not_found",
@@ -272,6 +297,9 @@ def problem_of_store(refusal: StoreError) -> Problem:
             return Problem("in_use", f"{len(used_by)}件で選択されています。", used_by=used_by)
         case Conflict():
             return Problem(refusal.code)
+        case TooManyTries():
+            seconds = math.ceil(refusal.wait.total_seconds())
+            return Problem("too_many_tries", headers={"Retry-After": str(max(seconds, 1))})
         case BadCursor():
             return Problem("bad_cursor")
         case _:

@@ -19,21 +19,27 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from portal_api.access import Who, allows, roles_of, scope_of
+from portal_api.addresses import address_of
 from portal_api.forms import Form, read_form
 from portal_api.idempotency import HEADER, once
 from portal_api.preconditions import EDITS, Guard, is_known, tag_of
 from portal_api.problems import Problem, field_error, problem_of_validation
-from settings import NotificationSettings
+from settings import AccessSettings, ApiSettings, NotificationSettings
+from store import audit, reach
 from store.accounts import get_account
 from store.database import Database
 from store.media import Media
-from store.models import Role, now
+from store.models import ActorKind, Role, TokenKind, now
 from store.tokens import Identity
 from voices.studio import Studio
 
 API = "/api/v1"
 BODY_TIMEOUT_S = 30.0
 CONVERSIONS_AT_ONCE = 2
+HASHINGS_AT_ONCE = 2
+"""Of passwords: each takes 64 MB."""
+
 ID = re.compile(r"[!-~]{1,64}")
 JSON = "application/json"
 FORM = "multipart/form-data"
@@ -53,17 +59,30 @@ class Parts:
     secret_key: str
     database_timeout_s: float = 5.0
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
+    hashings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HASHINGS_AT_ONCE))
     studio: Studio = field(default_factory=Studio)
     clock: Callable[[], datetime] = now
-    require_if_match: bool = False
+    api: ApiSettings = field(default_factory=ApiSettings)
 
 
 PARTS = web.AppKey("parts", Parts)
+SCOPES: web.AppKey[frozenset[str]] = web.AppKey("scopes")
+"""Every scope that a token may have."""
+
 READERS: web.AppKey[Mapping[str, "Route"]] = web.AppKey("readers")
 """What `readers_of` gives for all routes."""
 
 IDENTITY = web.RequestKey("identity", Identity)
+ACCOUNT = web.RequestKey("account", str)
+"""The account that the request works on, once that is known."""
+
+REQUEST_ID = web.RequestKey("request_id", str)
+
+
+ALLOWED: web.AppKey[Mapping[str, str]] = web.AppKey("allowed")
+"""What `allowed_of` gives for all routes."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +105,48 @@ class Ask:
     def is_operator(self) -> bool:
         return self.identity.role is Role.OPERATOR
 
+    @property
+    def address(self) -> str | None:
+        return address_of(self.request, self.parts.access.trusted_proxies)
+
+    @property
+    def request_id(self) -> str | None:
+        return self.request.get(REQUEST_ID)
+
+    @property
+    def actor(self) -> audit.Actor:
+        """Who is to stand in the audit log."""
+        return audit.Actor(
+            kind=ActorKind.USER if self.identity.user_id else ActorKind.TOKEN,
+            id=self.identity.by,
+            name=self.identity.name,
+            account_id=self.request.get(ACCOUNT, self.identity.account_id),
+            address=self.address,
+            request_id=self.request_id,
+        )
+
+    def demand(self, method: str, path: str) -> None:
+        """Raises Problem `forbidden` for who may not use that other route, whose work this one does too."""
+        scope = scope_of(method, path)
+        if self.identity.role not in roles_of(Who.BY_RULE, method, path):
+            raise Problem("forbidden")
+        if not allows(self.identity.scopes, scope):
+            raise Problem("forbidden", f"トークンに {scope} の権限が必要です。")
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A short transaction. A slow, locked or absent database is Problem `database_unavailable`."""
+        """A short transaction, whose changes stand in the audit log.
+
+        A slow, locked or absent database is Problem `database_unavailable`.
+        """
         if self.within is not None:
             yield self.within
             return
         async with short_session(self.parts.database, self.parts.database_timeout_s) as session:
+            if IDENTITY in self.request:
+                audit.bind(session, self.actor)
+                if self.identity.device_ids is not None:
+                    reach.narrow(session, self.identity.device_ids)
             if self.guard is not None:
                 await self.guard(session)
             yield session
@@ -111,7 +165,7 @@ class Route:
     summary: str
     tag: str
     status: int
-    operator_only: bool
+    who: Who
     produces: tuple[str, ...]
     answers: type[BaseModel] | None
     hints: dict[str, Any]
@@ -143,7 +197,19 @@ class Route:
 
     @property
     def public(self) -> bool:
-        return not self.path.startswith(API)
+        return self.who is Who.PUBLIC or not self.path.startswith(API)
+
+    @property
+    def operator_only(self) -> bool:
+        return self.who is Who.OPERATORS
+
+    @property
+    def scope(self) -> str:
+        return scope_of(self.method, self.path)
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        return roles_of(self.who, self.method, self.path)
 
 
 @dataclass
@@ -176,6 +242,7 @@ class Resource:
         summary: str,
         status: int = 200,
         operator_only: bool = False,
+        who: Who = Who.BY_RULE,
         produces: str | tuple[str, ...] = (),
         answers: type[BaseModel] | None = None,
     ) -> Callable[[H], H]:
@@ -191,7 +258,7 @@ class Resource:
                 summary=summary,
                 tag=self.tag,
                 status=status,
-                operator_only=operator_only,
+                who=Who.OPERATORS if operator_only else who,
                 produces=(produces,) if isinstance(produces, str) else produces,
                 answers=answers,
                 hints=hints,
@@ -207,8 +274,8 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 
     async def answer(request: web.Request) -> web.StreamResponse:
         ask = Ask(request, request.app[PARTS])
-        if route.operator_only and not ask.is_operator:
-            raise Problem("forbidden", "運用者のトークンが必要です。")
+        if not route.public:
+            _refuse_unfit(route, ask.identity)
         arguments = await _arguments(route, ask)
         reader = request.app[READERS].get(route.path)
         if reader and route.method in EDITS and "ask" in arguments:
@@ -222,6 +289,27 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
         return await respond()
 
     return answer
+
+
+def allowed_of(routes: Iterable[Route]) -> dict[str, str]:
+    """Path without ids -> its methods, as the header Allow says them: `/messages/summary` is no message."""
+    found: dict[str, set[str]] = {}
+    for route in routes:
+        if not route.path_names:
+            found.setdefault(route.path, set()).update(
+                {"GET", "HEAD"} if route.method == "GET" else {route.method}
+            )
+    return {path: ",".join(sorted(methods)) for path, methods in found.items()}
+
+
+def _refuse_unfit(route: Route, identity: Identity) -> None:
+    """Before anything else is looked at. Raises Problem `forbidden`."""
+    if identity.role not in route.roles:
+        raise Problem("forbidden", "運用者のトークンが必要です。" if route.operator_only else None)
+    if route.who is Who.SIGNED_IN and identity.kind is not TokenKind.SESSION:
+        raise Problem("forbidden", "サインインしたユーザーだけが使えます。")
+    if not allows(identity.scopes, route.scope):
+        raise Problem("forbidden", f"トークンに {route.scope} の権限が必要です。")
 
 
 def readers_of(routes: Iterable[Route]) -> dict[str, Route]:
@@ -253,7 +341,7 @@ def _response(
 def _guard(reader: Route, ask: Ask, arguments: Mapping[str, Any]) -> Guard:
     """What stands before an edit of what `reader` tells of. Raises Problem `if_match_required`."""
     if_match = list(ask.request.headers.getall("If-Match", ()))
-    if not if_match and ask.parts.require_if_match:
+    if not if_match and ask.parts.api.require_if_match:
         raise Problem("if_match_required")
     given = {name: arguments[name] for name in (*reader.path_names, "account_id") if name in arguments}
 
@@ -293,7 +381,8 @@ async def _arguments(route: Route, ask: Ask) -> dict[str, Any]:
     if "ask" in route.hints:
         arguments["ask"] = ask
     if route.of_account:
-        arguments["account_id"] = await _account_id(ask, given.pop("account_id", None))
+        ask.request[ACCOUNT] = await _account_id(ask, given.pop("account_id", None))
+        arguments["account_id"] = ask.request[ACCOUNT]
     if route.query:
         arguments["query"] = _checked_query(route.query, given)
     elif given:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
+from settings.access import AccessSettings
+from settings.api import ApiSettings
 from settings.billing import DEMO_ISSUER, BillingSettings
 from settings.notifications import NotificationSettings
 
@@ -90,6 +92,8 @@ class Settings:
 
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
 
     @property
     def embedded(self) -> bool:
@@ -241,6 +245,11 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         tariff=reader.parsed("TARIFF", EXAMPLE_TARIFF if mode == "embedded" else None, _file),
         notifications=_notifications(reader),
         billing=_billing(reader, DEMO_ISSUER if mode == "embedded" else {}),
+        api=ApiSettings(
+            cors_origins=reader.parsed("CORS_ORIGINS", (), _origins),
+            require_if_match=reader.parsed("REQUIRE_IF_MATCH", False, _switch),
+        ),
+        access=_access(reader),
     )
     if (settings.sip_tls_port or settings.sip_wss_port) and not (
         settings.tls_certificate and settings.tls_key
@@ -278,6 +287,15 @@ def _billing(reader: _Reader, issuer: Mapping[str, str]) -> BillingSettings:
         bank_account=reader.text("BANK_ACCOUNT", issuer.get("bank_account", "")),
         stripe_url=reader.parsed("STRIPE_URL", plain.stripe_url, _base_url),
         stripe_key=reader.secret("STRIPE_KEY", _stripe_key),
+    )
+
+
+def _access(reader: _Reader) -> AccessSettings:
+    plain = AccessSettings()
+    return AccessSettings(
+        session_hours=reader.parsed("SESSION_HOURS", plain.session_hours, _hours),
+        requests_per_s=reader.parsed("API_REQUESTS_PER_S", plain.requests_per_s, _rate),
+        trusted_proxies=reader.parsed("TRUSTED_PROXIES", plain.trusted_proxies, _networks),
     )
 
 
@@ -359,6 +377,24 @@ def _clashes(settings: Settings) -> list[str]:
     if rtp.first <= udptl.last and udptl.first <= rtp.last:
         found.append("DENWABAN_RTP_PORTS and DENWABAN_UDPTL_PORTS overlap")
     return found
+
+
+def _origins(raw: str) -> tuple[str, ...]:
+    origins = tuple(one.strip() for one in raw.split(",") if one.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and (
+            parts.scheme not in {"http", "https"} or origin != f"{parts.scheme}://{parts.netloc}"
+        ):
+            raise ValueError("must be origins such as https://example.jp, with commas, or *")
+    return origins
+
+
+def _switch(raw: str) -> bool:
+    switches = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+    if raw.lower() not in switches:
+        raise ValueError("must be 1 or 0")
+    return switches[raw.lower()]
 
 
 def _mode(raw: str) -> Mode:
@@ -471,15 +507,21 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _switch(raw: str) -> bool:
-    if raw not in {"on", "off"}:
-        raise ValueError("must be on or off")
-    return raw == "on"
-
-
 def _few(raw: str) -> int:
     if not raw.isdecimal() or not 0 < int(raw) <= 64:
         raise ValueError("must be a number from 1 to 64")
+    return int(raw)
+
+
+def _hours(raw: str) -> int:
+    if not raw.isdecimal() or not 0 < int(raw) <= 720:
+        raise ValueError("must be a number of hours from 1 to 720")
+    return int(raw)
+
+
+def _rate(raw: str) -> int:
+    if not raw.isdecimal() or int(raw) > 100_000:
+        raise ValueError("must be a number from 0 (no limit) to 100000")
     return int(raw)
 
 

@@ -42,7 +42,7 @@ async def create_device(
     username = username or _random(USERNAME_SIGNS, 10)
     if await session.scalar(select(Device.id).where(Device.username == username)):
         raise Conflict("username_taken")
-    password = _random(PASSWORD_SIGNS, PASSWORD_LENGTH)
+    password = new_password()
     device = Device(
         account_id=account_id, username=username, name=name, sealed_password=seal(password, secret_key)
     )
@@ -57,9 +57,13 @@ async def rotate_password(
     """Give the device a new password; the old one is worthless from the commit on. Raises NotFound."""
     await revisions.bump(session)
     device = await get_device(session, account_id, device_id)
-    password = _random(PASSWORD_SIGNS, PASSWORD_LENGTH)
+    password = new_password()
     device.sealed_password = seal(password, secret_key)
     return device, password
+
+
+def new_password() -> str:
+    return _random(PASSWORD_SIGNS, PASSWORD_LENGTH)
 
 
 def _random(signs: str, length: int) -> str:

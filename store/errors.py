@@ -6,12 +6,14 @@ StoreError
 ├── Conflict      it clashes with what is there
 │   └── InUse     something still needs it
 ├── BadCursor     not a cursor of ours
+├── TooManyTries  somebody has tried too often
 ├── NotRemoved    a file that was to go cannot be removed
 ├── NotAudio      not an 8 kHz 16-bit mono WAV
 └── SealBroken    a sealed text that this instance's key does not open
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 class StoreError(Exception):
@@ -54,6 +56,14 @@ class InUse(Conflict):
     def __init__(self, used_by: list[Use]) -> None:
         super().__init__("in_use")
         self.used_by = used_by
+
+
+class TooManyTries(StoreError):
+    """Somebody has tried too often; `wait` says how long until the next."""
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__(f"wait {wait}")
+        self.wait = wait
 
 
 class BadCursor(StoreError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from PIL import Image
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.accounts import create_account
@@ -16,11 +17,17 @@ from store.models import (
     Call,
     CallerKind,
     EndedBy,
+    Fax,
+    FaxDirection,
+    FaxSetting,
+    FaxState,
+    FaxSubmission,
     JournalEntry,
     MessageSource,
     NumberUse,
     Recording,
     Role,
+    SubmissionState,
     VoiceMessage,
     new_id,
 )
@@ -175,3 +182,45 @@ async def leave_recording(
     session.add(recording)
     await session.flush()
     return recording
+
+
+async def leave_fax(session: AsyncSession, media: Media, account_id: str, number_id: str) -> Fax:
+    """Give the number the FAX option and a fax of one page that it sent."""
+    session.add(FaxSetting(number_id=number_id, enabled=True))
+    page, pdf = io.BytesIO(), io.BytesIO()
+    Image.new("1", (1728, 200), 1).save(page, "TIFF", compression="group4")
+    Image.new("1", (1728, 200), 1).save(pdf, "PDF")
+    names = {kind: f"faxes/2026/11/23/{new_id()}.{kind}" for kind in ("given.pdf", "pdf", "tiff")}
+    for kind, content in (("given.pdf", pdf), ("pdf", pdf), ("tiff", page)):
+        media.put(content.getvalue(), names[kind])
+    files = {
+        "pdf": names["pdf"],
+        "pdf_sha256": sha256(pdf.getvalue()).hexdigest(),
+        "tiff": names["tiff"],
+        "pages": 1,
+    }
+    submission = FaxSubmission(
+        account_id=account_id,
+        number_id=number_id,
+        submitted_by="test",
+        state=SubmissionState.READY,
+        document=names["given.pdf"],
+        **files,
+    )
+    session.add(submission)
+    await session.flush()
+    fax = Fax(
+        account_id=account_id,
+        number_id=number_id,
+        submission_id=submission.id,
+        direction=FaxDirection.OUT,
+        state=FaxState.SENT,
+        other_party="+81666666666",
+        started_at=FIRST_CALL,
+        ended_at=FIRST_CALL + timedelta(seconds=40),
+        pages_done=1,
+        **files,
+    )
+    session.add(fax)
+    await session.flush()
+    return fax

@@ -148,7 +148,7 @@ async def submit_fax(ask: Ask, account_id: str, body: NewFax) -> Submission:
         number_id=number_id,
         destinations=destinations,
         document=name,
-        by=ask.identity.token_id,
+        by=ask.identity.by,
         file_name=body.file.name or "",
         device_id=body.device_id,
         cover=body.cover,
@@ -193,7 +193,7 @@ async def cancel_fax(ask: Ask, account_id: str, fax_id: str) -> Fax:
 @resource.post("/faxes/{fax_id}:resend", "同じ相手にもう一度送信する。新しい送信になる", status=202)
 async def resend_fax(ask: Ask, account_id: str, fax_id: str) -> Submission:
     async with ask.session() as session:
-        again = await fax_submissions.resend_fax(session, account_id, fax_id, by=ask.identity.token_id)
+        again = await fax_submissions.resend_fax(session, account_id, fax_id, by=ask.identity.by)
     return await _shown(ask, account_id, again.id)
 
 

@@ -15,7 +15,7 @@ from faxpages.workshop import gothic
 from portal_api.audio import AudioQuery, disposition, send_pdf
 from portal_api.fax_archive import archive, file_name, reported, tried
 from portal_api.problems import Problem
-from portal_api.routing import Ask, Resource
+from portal_api.routing import API, Ask, Resource
 from portal_api.schemas import (
     JAPAN,
     Body,
@@ -239,7 +239,7 @@ async def get_fax_summary(ask: Ask, account_id: str) -> Trays:
 
 @resource.post("/faxes:delete", "FAXをまとめて削除する")
 async def delete_faxes(ask: Ask, account_id: str, body: FaxSelection) -> FaxDeletions:
-    by = ask.identity.token_id
+    by = ask.identity.by
     outcome = await faxes.delete_faxes(ask.session, ask.parts.media, account_id, _once_each(body.ids), by)
     return FaxDeletions(results=[FaxDeletion(id=one, result=result) for one, result in outcome.items()])
 
@@ -248,7 +248,7 @@ async def delete_faxes(ask: Ask, account_id: str, body: FaxSelection) -> FaxDele
 async def mark_faxes(ask: Ask, account_id: str, body: FaxMarking) -> FaxMarkings:
     ids = _once_each(body.ids)
     async with ask.session() as session:
-        changed = await faxes.mark_faxes(session, account_id, ids, body.read, by=ask.identity.token_id)
+        changed = await faxes.mark_faxes(session, account_id, ids, body.read, by=ask.identity.by)
     return FaxMarkings(
         results=[FaxMarked(id=one, result="changed" if one in changed else "not_found") for one in ids]
     )
@@ -273,16 +273,14 @@ async def get_fax(ask: Ask, account_id: str, fax_id: str) -> Fax:
 @resource.patch("/faxes/{fax_id}", "FAXの既読を変える")
 async def change_fax(ask: Ask, account_id: str, fax_id: str, body: FaxChange) -> Fax:
     async with ask.session() as session:
-        await faxes.mark_faxes(session, account_id, [fax_id], body.read, by=ask.identity.token_id)
+        await faxes.mark_faxes(session, account_id, [fax_id], body.read, by=ask.identity.by)
         return Fax.of(await faxes.get_fax(session, account_id, fax_id))
 
 
 @resource.delete("/faxes/{fax_id}", "FAXを削除する")
 async def delete_fax(ask: Ask, account_id: str, fax_id: str) -> None:
     async with ask.session() as session:
-        result = await faxes.delete_fax(
-            session, ask.parts.media, account_id, fax_id, by=ask.identity.token_id
-        )
+        result = await faxes.delete_fax(session, ask.parts.media, account_id, fax_id, by=ask.identity.by)
     if result == "not_found":
         raise Problem("not_found")
     if result == "under_way":
@@ -291,9 +289,12 @@ async def delete_fax(ask: Ask, account_id: str, fax_id: str) -> None:
 
 @resource.get("/faxes/{fax_id}/pdf", "FAXのPDF", produces="application/pdf")
 async def get_fax_pdf(ask: Ask, account_id: str, fax_id: str, query: FaxFileQuery) -> web.StreamResponse:
+    marks = query.mark_read and ask.request.method == "GET"
+    if marks:
+        ask.demand("PATCH", f"{API}/faxes/{{fax_id}}")
     async with ask.session() as session:
-        if query.mark_read and ask.request.method == "GET":
-            await faxes.mark_faxes(session, account_id, [fax_id], True, by=ask.identity.token_id)
+        if marks:
+            await faxes.mark_faxes(session, account_id, [fax_id], True, by=ask.identity.by)
         fax = await faxes.get_fax(session, account_id, fax_id)
     if fax.pdf is None or fax.pdf_sha256 is None:
         raise Problem("fax_file_missing")

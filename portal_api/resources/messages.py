@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from portal_api.audio import SoundFormat, SoundQuery, disposition, send_mp3, send_wav
 from portal_api.message_archive import archive, file_name
 from portal_api.mp3 import ffmpeg
-from portal_api.routing import Ask, Resource
+from portal_api.routing import API, Ask, Resource
 from portal_api.schemas import (
     JAPAN,
     Body,
@@ -66,7 +66,7 @@ class Message(BaseModel):
     transcript: Transcript
     read: bool = Field(description="既読か。音声を聞くだけでは変わらない")
     read_at: Timestamp | None = Field(description="既読にした日時")
-    read_by: str | None = Field(description="最初に既読にしたトークンのID")
+    read_by: str | None = Field(description="最初に既読にしたユーザーまたはトークンのID")
     status: MessageStatus = Field(description="open: 未対応、in_progress: 対応中、done: 完了")
     note: str = Field(description="対応メモ")
     updated_at: Timestamp = Field(description="既読・対応状況・メモを最後に変えた日時")
@@ -224,7 +224,7 @@ async def get_message_summary(ask: Ask, account_id: str) -> Summary:
 @resource.post("/messages:delete", "メッセージをまとめて削除する")
 async def delete_messages(ask: Ask, account_id: str, body: Selection) -> Deletions:
     outcome = await messages.delete_messages(
-        ask.session, ask.parts.media, account_id, _once_each(body.ids), by=ask.identity.token_id
+        ask.session, ask.parts.media, account_id, _once_each(body.ids), by=ask.identity.by
     )
     return Deletions(results=[Deletion(id=one, result=result) for one, result in outcome.items()])
 
@@ -234,9 +234,7 @@ async def mark_messages(ask: Ask, account_id: str, body: Marking) -> Markings:
     ids = _once_each(body.ids)
     changes = body.model_dump(exclude_unset=True, exclude={"ids"})
     async with ask.session() as session:
-        changed = await messages.change_messages(
-            session, account_id, ids, by=ask.identity.token_id, **changes
-        )
+        changed = await messages.change_messages(session, account_id, ids, by=ask.identity.by, **changes)
     return Markings(
         results=[Marked(id=one, result="changed" if one in changed else "not_found") for one in ids]
     )
@@ -278,7 +276,7 @@ async def get_message(ask: Ask, account_id: str, message_id: str) -> Message:
 async def change_message(ask: Ask, account_id: str, message_id: str, body: MessageChange) -> Message:
     changes = body.model_dump(exclude_unset=True)
     async with ask.session() as session:
-        await messages.change_messages(session, account_id, [message_id], by=ask.identity.token_id, **changes)
+        await messages.change_messages(session, account_id, [message_id], by=ask.identity.by, **changes)
         message = await messages.get_message(session, account_id, message_id)
         names = await _names(session, account_id, [message])
     return (await _shown(ask, [message], names))[0]
@@ -287,9 +285,7 @@ async def change_message(ask: Ask, account_id: str, message_id: str, body: Messa
 @resource.delete("/messages/{message_id}", "メッセージを音声ごと削除する")
 async def delete_message(ask: Ask, account_id: str, message_id: str) -> None:
     async with ask.session() as session:
-        await messages.delete_message(
-            session, ask.parts.media, account_id, message_id, by=ask.identity.token_id
-        )
+        await messages.delete_message(session, ask.parts.media, account_id, message_id, by=ask.identity.by)
 
 
 @resource.get(
@@ -298,9 +294,12 @@ async def delete_message(ask: Ask, account_id: str, message_id: str) -> None:
 async def get_message_audio(
     ask: Ask, account_id: str, message_id: str, query: MessageAudioQuery
 ) -> web.StreamResponse:
+    marks = query.mark_read and ask.request.method == "GET"
+    if marks:
+        ask.demand("PATCH", f"{API}/messages/{{message_id}}")
     async with ask.session() as session:
-        if query.mark_read and ask.request.method == "GET":
-            by = ask.identity.token_id
+        if marks:
+            by = ask.identity.by
             await messages.change_messages(session, account_id, [message_id], by, read=True)
         message = await messages.get_message(session, account_id, message_id)
     path = ask.parts.media.path(message.media)

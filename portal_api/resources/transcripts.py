@@ -51,7 +51,7 @@ class Correction(BaseModel):
     """管理者による修正"""
 
     text: str
-    corrected_by: str = Field(description="修正したトークンのid")
+    corrected_by: str = Field(description="修正したユーザーまたはトークンのid")
     corrected_at: Timestamp
 
 
@@ -98,7 +98,7 @@ async def correct_transcript(
 ) -> TranscriptDetails:
     async with ask.session() as session:
         row = await transcripts.correct_transcript(
-            session, account_id, message_id, body.text, by=ask.identity.token_id
+            session, account_id, message_id, body.text, by=ask.identity.by
         )
     return TranscriptDetails.of(message_id, row)
 
@@ -107,7 +107,7 @@ async def correct_transcript(
 async def rerun_transcription(ask: Ask, account_id: str, message_id: str, body: Rerun) -> TranscriptDetails:
     async with ask.session() as session:
         row = await transcripts.rerun_transcription(
-            session, account_id, message_id, body.keep_correction, by=ask.identity.token_id
+            session, account_id, message_id, body.keep_correction, by=ask.identity.by
         )
     return TranscriptDetails.of(message_id, row)
 

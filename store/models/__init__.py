@@ -1,6 +1,7 @@
 """The tables, a file per subject."""
 
-from store.models.accounts import Account, Role, Token
+from store.models.accounts import Account, Role, SignInCount, Token, TokenKind, User, UserDevice
+from store.models.audit import ActorKind, AuditAction, AuditEntry
 from store.models.base import Base, UTCDateTime, new_id, now
 from store.models.billing import (
     Charge,
@@ -80,6 +81,9 @@ __all__ = [
     "SWITCHABLE",
     "UNCHARGED",
     "Account",
+    "ActorKind",
+    "AuditAction",
+    "AuditEntry",
     "Base",
     "Call",
     "CallerKind",
@@ -149,17 +153,21 @@ __all__ = [
     "RusurepoRule",
     "RusurepoSetting",
     "Schedule",
+    "SignInCount",
     "StandbyType",
     "SubmissionState",
     "Subscription",
     "TariffVersion",
     "Token",
+    "TokenKind",
     "TopUp",
     "TopUpSource",
     "Transcript",
     "TranscriptState",
     "Trunk",
     "UTCDateTime",
+    "User",
+    "UserDevice",
     "VoiceMessage",
     "WhenUnanswered",
     "Whitelist",

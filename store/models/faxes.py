@@ -119,7 +119,7 @@ class FaxSubmission(Base):
     """The device it was sent from, where it was one."""
 
     submitted_by: Mapped[str] = mapped_column(String(32))
-    """The token of who sent it."""
+    """Who sent it: the user, or the token where it is nobody's."""
 
     state: Mapped[SubmissionState] = mapped_column(
         enum_column(SubmissionState), default=SubmissionState.PREPARING

@@ -38,7 +38,7 @@ class MessageStatus(StrEnum):
 class VoiceMessage(Base):
     """A message a caller left. `media` is its file's name within the media folder.
 
-    `read_by` is the token of who read it first.
+    `read_by` is the user who read it first, or the token where it is nobody's.
     """
 
     __tablename__ = "voice_messages"

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
+from argon2 import PasswordHasher
 
 from portal_api.main import build_app
 from portal_api.routing import Parts
+from store import passwords
 from store.database import Database
 from store.media import Media
 from store.models import Role
@@ -105,3 +107,10 @@ async def operator(api: MakeClient, database: Database) -> Client:
     async with database.session() as session:
         _, secret = await issue_token(session, Role.OPERATOR, None)
     return api(secret)
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same argon2id, at a cost that suits tests."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    passwords._nobodys.cache_clear()

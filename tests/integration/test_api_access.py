@@ -5,15 +5,23 @@ from io import BytesIO
 import pytest
 from aiohttp import FormData
 
+from portal_api.access import Who
 from portal_api.main import ROUTES
 from portal_api.routing import Route
-from tests.furnishing import Furnished
+from store.database import Database
+from store.media import Media
+from tests.furnishing import Furnished, leave_fax
 from tests.integration.conftest import Client, MakeClient
 
 pytestmark = pytest.mark.integration
 
 BELOW_API = [route for route in ROUTES if not route.public]
-WITH_IDS = [route for route in BELOW_API if route.path_names]
+WITH_IDS = [
+    route
+    for route in BELOW_API
+    if route.path_names and route.who is not Who.SIGNED_IN and not route.operator_only
+]
+"""What is one's own has no other account's, and what is the operator's belongs to none."""
 
 
 def named(route: Route) -> str:
@@ -30,6 +38,9 @@ async def made(owner: Client, account: Furnished) -> dict[str, str]:
     webhook = {"kind": "webhook", "fields": {"url": "https://example.jp/hook"}}
     service = (await owner.post(services, webhook)).body["id"]
     delivery = await owner("POST", f"{services}/{service}:test")
+    login = f"member-{account.account_id}"
+    user = await owner.post("/api/v1/users", {"login": login, "role": "member"})
+    spare = await owner.post("/api/v1/tokens", {"label": "予備"})
     tanaka = {"name": "田中", "numbers": [{"number": "090-1234-5678"}]}
     entry = await owner.post("/api/v1/phonebook/entries", tanaka)
     table = FormData({"file": BytesIO("名前,電話番号\n鈴木,0312345678\n".encode())})
@@ -40,9 +51,18 @@ async def made(owner: Client, account: Furnished) -> dict[str, str]:
         "notification_rule_id": told,
         "service_id": service,
         "delivery_id": delivery.body["id"],
+        "user_id": user.body["id"],
+        "spare_token_id": spare.body["id"],
         "entry_id": entry.body["id"],
         "import_id": imported.body["id"],
     }
+
+
+async def faxed(database: Database, media: Media, account: Furnished) -> dict[str, str]:
+    """Have a fax sent; the ids."""
+    async with database.session() as session:
+        fax = await leave_fax(session, media, account.account_id, account.number_id)
+    return {"fax_id": fax.id, "submission_id": str(fax.submission_id), "page": "1"}
 
 
 UNMADE = dict.fromkeys(
@@ -52,8 +72,14 @@ UNMADE = dict.fromkeys(
         "notification_rule_id",
         "service_id",
         "delivery_id",
+        "user_id",
+        "spare_token_id",
         "entry_id",
         "import_id",
+        "fax_id",
+        "submission_id",
+        "page",
+        "trunk_id",
     ),
     "unmade",
 )
@@ -70,10 +96,14 @@ def filled(route: Route, account: Furnished, made: dict[str, str] = UNMADE) -> s
         "call_id": account.call_id,
         "recording_id": account.recording_id,
         "token_id": account.token_id,
+        "session_id": "current",
+        **UNMADE,
         **made,
     }
     if "/notification-rules/" in route.path:
         ids["rule_id"] = made["notification_rule_id"]
+    if route.path.endswith(":rotate"):
+        ids["token_id"] = made["spare_token_id"]
     return route.path.format(**ids)
 
 
@@ -101,6 +131,12 @@ BODIES = {
         "fields": {"url": "https://example.jp/hook"},
     },
     "/api/v1/notification-rules/{rule_id}/services/{service_id}": {"label": "奪う"},
+    "/api/v1/users/{user_id}": {"name": "奪う"},
+    "/api/v1/users/{user_id}/password": {},
+    "/api/v1/tokens/{token_id}:rotate": {},
+    "/api/v1/numbers/{number_id}/fax": {},
+    "/api/v1/numbers/{number_id}/fax/access": {"device_ids": []},
+    "/api/v1/faxes/{fax_id}": {"read": True},
 }
 # What is deleted is asked for before; the token is what asks.
 LAST = {
@@ -114,6 +150,8 @@ LAST = {
     "/api/v1/schedules/{schedule_id}": 1,
     "/api/v1/notification-rules/{rule_id}/services/{service_id}": 1,
     "/api/v1/notification-rules/{rule_id}": 2,
+    "/api/v1/users/{user_id}": 2,
+    "/api/v1/faxes/{fax_id}": 1,
     "/api/v1/tokens/{token_id}": 3,
 }
 CONFLICTS = {
@@ -122,6 +160,7 @@ CONFLICTS = {
     "/api/v1/calls/{call_id}/recording:pause": "call_over",
     "/api/v1/calls/{call_id}/recording:resume": "call_over",
     "/api/v1/calls/{call_id}/recording:stop": "call_over",
+    "/api/v1/faxes/{fax_id}:cancel": "fax_over",
 }
 """What the owner cannot do either, as things are."""
 
@@ -138,9 +177,9 @@ async def test_without_a_valid_token_nothing_is_answered(
 
 
 async def test_another_accounts_ids_are_not_found(
-    admin: Client, other_admin: Client, theirs: Furnished
+    admin: Client, other_admin: Client, theirs: Furnished, database: Database, media: Media
 ) -> None:
-    ids = await made(other_admin, theirs)
+    ids = await made(other_admin, theirs) | await faxed(database, media, theirs)
     for route in WITH_IDS:
         path, body = filled(route, theirs, ids), BODIES.get(route.path)
         refused = await admin(route.method, path, json=body)
@@ -175,7 +214,8 @@ async def test_unknown_and_odd_ids_are_not_found(admin: Client, given: str) -> N
 
 async def test_operators_work_is_forbidden_to_administrators(admin: Client) -> None:
     for route in (route for route in BELOW_API if route.operator_only):
-        answer = await admin(route.method, route.path, json={})
+        path = route.path.format(**dict.fromkeys(route.path_names, "x"))
+        answer = await admin(route.method, path, json={})
         assert (answer.status, answer.body["code"]) == (403, "forbidden"), named(route)
 
 

@@ -6,10 +6,11 @@ import time
 import unicodedata
 from datetime import date
 from itertools import pairwise
+from typing import Any
 
 import numpy
 import pypdf
-import pypdfium2
+import pypdfium2  # type: ignore[import-untyped]
 import pytest
 
 from billing.invoice_pdf import Page, paginate, render
@@ -109,7 +110,8 @@ def test_fonts_are_embedded_and_pages_are_a4() -> None:
     reader = pypdf.PdfReader(io.BytesIO(render(usual_invoice())))
     for page in reader.pages:
         assert (round(page.mediabox.width), round(page.mediabox.height)) == A4_POINTS
-        fonts = page["/Resources"]["/Font"].get_object()
+        resources: Any = page["/Resources"].get_object()
+        fonts = resources["/Font"].get_object()
         used = [fonts[name].get_object() for name in fonts]
         ipa = [font for font in used if "IPAex" in str(font["/BaseFont"])]
         assert ipa and all("/FontFile2" in font["/FontDescriptor"].get_object() for font in ipa)

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {"pbx", "faxgw", "transcribe", "notify", "billing", "portal_api", "launch"}
+SERVICES = {"pbx", "faxgw", "transcribe", "notify", "billing", "portal_api", "launch", "denwaban"}
 LIBRARIES = {
     "settings": set[str](),
     "ami": set[str](),

@@ -127,6 +127,9 @@ BAD = {
     "WEBHOOK_NETWORKS": "localhost",
     "SMTP_URL": "http://user:password@mail.example",
     "MAIL_FROM": "denwaban",
+    "SESSION_HOURS": "0",
+    "API_REQUESTS_PER_S": "-1",
+    "TRUSTED_PROXIES": "proxy.example",
 }
 
 
@@ -215,7 +218,7 @@ def test_every_variable_stands_in_the_documentation() -> None:
 
 
 def test_nothing_else_reads_the_environment() -> None:
-    packages = ("pbx", "store", "transcribe", "portal_api", "launch")
+    packages = ("pbx", "store", "transcribe", "portal_api", "launch", "denwaban")
     asks = re.compile(r"DENWABAN_\w+.*environ|environ.*DENWABAN_\w+|getenv")
     found = [
         str(path.relative_to(ROOT))
