@@ -20,12 +20,14 @@ from store.devices import create_device
 from store.e164 import parse_e164
 from store.media import Media
 from store.migrate import migrate
-from store.models import Account, Device, NumberUse, PhoneNumber, Role
+from store.models import Account, Device, NumberUse, PhoneNumber, Role, now
 from store.numbers import add_number, set_rusurepo
 from store.phonebook import set_contract
 from store.prompts import add_prompt
 from store.rules import create_rule
 from store.sealing import unseal
+from store.tariff import TariffRefused, parse_tariffs
+from store.tariffs import publish
 from store.tokens import identify, issue_token
 
 DEMO_ACCOUNT = "デモ株式会社"
@@ -40,10 +42,11 @@ Json = dict[str, Any]
 async def seed(settings: Settings) -> None:
     """Bring the database to the newest shape; embedded: make the demo what it should be, once."""
     await migrate(settings.database_url)
-    if not settings.embedded:
-        return
     database = open_database(settings.database_url)
     try:
+        await _publish_tariff(database, settings)
+        if not settings.embedded:
+            return
         async with database.session() as session:
             account = await session.scalar(select(Account).where(Account.name == DEMO_ACCOUNT))
             if account is None:
@@ -55,6 +58,17 @@ async def seed(settings: Settings) -> None:
     draft.touch(mode=0o600)
     draft.write_text(json.dumps(demo, ensure_ascii=False))
     draft.rename(settings.demo_file)
+
+
+async def _publish_tariff(database: Database, settings: Settings) -> None:
+    """A tariff that cannot be used stops the start, with every reason."""
+    if settings.tariff is None:
+        return
+    try:
+        versions = parse_tariffs(settings.tariff.read_text())
+        await database.transaction(lambda connection: publish(connection, versions, now()))
+    except TariffRefused as refused:
+        raise SystemExit(f"{settings.tariff}: {refused}") from None
 
 
 async def _demo_account(session: AsyncSession, settings: Settings) -> Account:

@@ -12,6 +12,7 @@ from notify.deliver import deliver
 from notify.faxes import report_fax
 from notify.outbound import open_outside
 from notify.parts import Parts
+from notify.plain_mail import send_written
 from notify.report import report_message
 from notify.services import build
 from settings import Settings
@@ -19,6 +20,7 @@ from settings.service import run_services
 from store.database import Database, open_database
 from store.deliveries import DELIVER, REPORT_MESSAGE
 from store.fax_queue import REPORT_FAX
+from store.mails import SEND_MAIL
 from store.media import Media
 from store.reports import report
 from store.worker import Worker
@@ -55,6 +57,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             REPORT_MESSAGE: partial(report_message, parts),
             REPORT_FAX: partial(report_fax, parts),
             DELIVER: partial(deliver, parts),
+            SEND_MAIL: partial(send_written, parts),
         }
         worker = Worker(database, name, handlers, AT_ONCE)
         tasks = [

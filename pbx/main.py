@@ -20,6 +20,7 @@ from pbx.asterisk.fax_watch import FaxWatch
 from pbx.asterisk.supervisor import Supervisor
 from pbx.dialplan.names import AGI_SPOOLED
 from pbx.flows.runner import Parts, Runner
+from pbx.metering import WARNING, Meter
 from pbx.provisioning import Provisioner
 from pbx.spool.adopt import Adoption
 from pbx.spool.keep import Keeping
@@ -141,6 +142,7 @@ async def run(settings: Settings) -> None:
     background.start("provisioning", provisioner.run())
     background.start("fax watch", FaxWatch(ari, ami, settings.fax_spool).run())
     background.start("adoption", adoption.run())
+    background.start("meter", Meter(database, ari, ami, settings.node, settings.sounds / WARNING).run())
     background.start("heartbeat", keep_beating())
     background.start("report", keep_reporting())
     log.info("the control plane is up", extra={"action": "started"})

@@ -36,6 +36,7 @@ SOUNDS: dict[SoundFormat, Kind] = {
     "mp3": Kind("audio/mpeg", "audio.mp3"),
 }
 PDF = Kind("application/pdf", "fax.pdf")
+INVOICE = Kind("application/pdf", "invoice.pdf")
 
 
 class AudioQuery(Query):
@@ -114,18 +115,23 @@ async def send_wav(
 
 
 async def send_pdf(
-    request: web.Request, path: Path, sha256: str, file_name: str | None = None
+    request: web.Request,
+    path: Path,
+    sha256: str,
+    file_name: str | None = None,
+    kind: Kind = PDF,
+    missing: str = "fax_file_missing",
 ) -> web.StreamResponse:
-    """The same for a PDF. Raises Problem `fax_file_missing`."""
+    """The same for a PDF. Raises Problem `missing` where it is not there."""
     tag = f'"{sha256}"'
     if _knows(request, tag):
         return _unchanged(tag)
     try:
         file = await asyncio.to_thread(path.open, "rb")
     except FileNotFoundError:
-        raise Problem("fax_file_missing") from None
+        raise Problem(missing) from None
     with file:
-        return await _send(request, file, PDF, tag, file_name)
+        return await _send(request, file, kind, tag, file_name)
 
 
 async def send_mp3(

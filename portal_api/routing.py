@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from aiohttp import web
@@ -29,7 +30,7 @@ from store import audit, reach
 from store.accounts import get_account
 from store.database import Database
 from store.media import Media
-from store.models import ActorKind, Role, TokenKind
+from store.models import ActorKind, Role, TokenKind, now
 from store.tokens import Identity
 from voices.studio import Studio
 
@@ -62,6 +63,7 @@ class Parts:
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
     hashings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HASHINGS_AT_ONCE))
     studio: Studio = field(default_factory=Studio)
+    clock: Callable[[], datetime] = now
     api: ApiSettings = field(default_factory=ApiSettings)
 
 

@@ -66,6 +66,9 @@ VOICES = {
         "残高不足の案内",
         ("通話料金の残高が不足しているため、発信できません。", "管理者にお問い合わせください。"),
     ),
+    "asterisk-conf/sounds/credit-warning.wav": Voice(
+        "通話料の上限の案内", ("まもなく通話料の上限に達するため、通話を終了します。",), pause_s=0.1
+    ),
     "asterisk-conf/sounds/outbound-no-emergency.wav": Voice(
         "緊急通報不可の案内",
         (

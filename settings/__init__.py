@@ -2,12 +2,14 @@
 
 from settings.access import AccessSettings
 from settings.api import ApiSettings
+from settings.billing import BillingSettings
 from settings.environment import Settings, SettingsRefused, read_settings
 from settings.notifications import NotificationSettings
 
 __all__ = [
     "AccessSettings",
     "ApiSettings",
+    "BillingSettings",
     "NotificationSettings",
     "Settings",
     "SettingsRefused",

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from settings.access import AccessSettings
 from settings.api import ApiSettings
+from settings.billing import DEMO_ISSUER, BillingSettings
 from settings.notifications import NotificationSettings
 
 Mode = Literal["embedded", "production"]
@@ -29,6 +30,7 @@ UNFIT_IN_PATHS = set(",;&|${}[]()<>\"'`\\\n\r\t")
 
 CURRENT_MODEL = "current"
 VOSK_MODELS_URL = "https://alphacephei.com/vosk/models"
+EXAMPLE_TARIFF = Path(__file__).resolve().parent.parent / "billing" / "tariff.toml"
 LOOPBACK_ONLY: tuple[str, ...] = ("127.0.0.0/8",)
 
 
@@ -85,7 +87,11 @@ class Settings:
     ami_password: str
     secret_key: str
     portal_url: str | None = None
+    tariff: Path | None = None
+    """The operator's tariff; None: none is published, and calls that cost are refused."""
+
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
+    billing: BillingSettings = field(default_factory=BillingSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
 
@@ -236,7 +242,9 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         ami_password=given["AMI_PASSWORD"],
         secret_key=given["SECRET_KEY"],
         portal_url=reader.parsed("PORTAL_URL", None, _base_url),
+        tariff=reader.parsed("TARIFF", EXAMPLE_TARIFF if mode == "embedded" else None, _file),
         notifications=_notifications(reader),
+        billing=_billing(reader, DEMO_ISSUER if mode == "embedded" else {}),
         api=ApiSettings(
             cors_origins=reader.parsed("CORS_ORIGINS", (), _origins),
             require_if_match=reader.parsed("REQUIRE_IF_MATCH", False, _switch),
@@ -266,6 +274,19 @@ def _notifications(reader: _Reader) -> NotificationSettings:
         webhook_networks=reader.parsed("WEBHOOK_NETWORKS", (), _networks),
         smtp_url=reader.secret("SMTP_URL", _smtp_url),
         mail_from=reader.parsed("MAIL_FROM", plain.mail_from, _mail_address),
+    )
+
+
+def _billing(reader: _Reader, issuer: Mapping[str, str]) -> BillingSettings:
+    plain = BillingSettings()
+    return BillingSettings(
+        issuer_name=reader.text("ISSUER_NAME", issuer.get("issuer_name", "")),
+        issuer_number=reader.parsed("ISSUER_NUMBER", issuer.get("issuer_number", ""), _issuer_number),
+        issuer_address=reader.text("ISSUER_ADDRESS", issuer.get("issuer_address", "")),
+        issuer_contact=reader.text("ISSUER_CONTACT", issuer.get("issuer_contact", "")),
+        bank_account=reader.text("BANK_ACCOUNT", issuer.get("bank_account", "")),
+        stripe_url=reader.parsed("STRIPE_URL", plain.stripe_url, _base_url),
+        stripe_key=reader.secret("STRIPE_KEY", _stripe_key),
     )
 
 
@@ -460,6 +481,18 @@ def _smtp_url(raw: str) -> str:
 def _mail_address(raw: str) -> str:
     if not re.fullmatch(r"[!-~]+@[A-Za-z0-9.-]+", raw):
         raise ValueError("must be a mail address")
+    return raw
+
+
+def _issuer_number(raw: str) -> str:
+    if not re.fullmatch(r"T[0-9]{13}", raw):
+        raise ValueError("must be T and 13 digits")
+    return raw
+
+
+def _stripe_key(raw: str) -> str:
+    if not re.fullmatch(r"(sk|rk)_[A-Za-z0-9_]{8,}", raw):
+        raise ValueError("must be a secret key of Stripe's, as sk_live_…")
     return raw
 
 

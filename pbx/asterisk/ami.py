@@ -45,6 +45,11 @@ class Ami(Connection):
             Timeout="3000",
         )
 
+    async def limit(self, channel_name: str, seconds: float) -> None:
+        """Let the channel last so many seconds from now, wherever it is. Raises AsteriskRefused if gone."""
+        value = f"{max(seconds, 0.5):.3f}"
+        await self.send("Setvar", Channel=channel_name, Variable="TIMEOUT(absolute)", Value=value)
+
     async def variable(self, channel: str, name: str) -> str:
         """A channel's variable; empty where it is not set. `channel` is a name or a unique id."""
         answer = await self.send("Getvar", Channel=channel, Variable=name)

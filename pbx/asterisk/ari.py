@@ -387,6 +387,14 @@ class AriSession:
         path = f"/channels/{quote(channel)}/continue"
         return self._ask(of_channel, "POST", path, context=context, extension=extension, priority=1)
 
+    async def whisper_to(self, channel: str, snoop: str) -> None:
+        """Make the channel `snoop` in our application: what is played on it only `channel` hears."""
+        query: dict[str, Any] = {"app": APPLICATION, "whisper": "out", "spy": "none", "appArgs": "meter"}
+        try:
+            await self._ask_http("POST", f"/channels/{quote(channel)}/snoop/{quote(snoop)}", **query)
+        except AsteriskRefused as refused:
+            raise of_channel(refused.status, str(refused)) from None
+
     # ---- what Asterisk holds ---------------------------------------------------------------------
 
     async def channels(self) -> list[Json]:

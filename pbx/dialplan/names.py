@@ -138,6 +138,9 @@ KEY_REVISION = "revision"
 AGI_SPOOLED = "spooled"
 """FastAGI route: a slip lies ready in the spool."""
 
+METER_CHANNEL = "meter-"
+"""How the ids of channels begin through which a caller is told that the credit ends."""
+
 STASIS_INBOUND = "inbound"
 STASIS_UNANSWERED = "unanswered"
 STASIS_OUTBOUND = "outbound"

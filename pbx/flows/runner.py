@@ -18,9 +18,15 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from pbx.asterisk.ari import Ari, Json, calls_of
-from pbx.asterisk.call import Call, Milestone, Recording
+from pbx.asterisk.call import CAUSE_NORMAL, Call, Milestone, Recording
 from pbx.asterisk.supervisor import Supervisor
-from pbx.dialplan.names import CONTEXT_AWAY, CONTEXT_DEVICE_AWAY, STASIS_OUTBOUND, STASIS_UNANSWERED
+from pbx.dialplan.names import (
+    CONTEXT_AWAY,
+    CONTEXT_DEVICE_AWAY,
+    METER_CHANNEL,
+    STASIS_OUTBOUND,
+    STASIS_UNANSWERED,
+)
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp, StoreAway
 from pbx.flows.inbound import Outcome, Surroundings, inbound
 from pbx.flows.outbound import Placing, outbound, place, record_of
@@ -84,6 +90,8 @@ class Runner:
     def on_event(self, event: Json) -> None:
         """Take in one ARI event."""
         if event["type"] == "StasisStart":
+            if event["channel"]["id"].startswith(METER_CHANNEL):
+                return
             self._start(event["channel"], event["args"], {})
             return
         call = self.calls.get(_channel_of(event))
@@ -100,6 +108,9 @@ class Runner:
                 call.gone(elsewhere=call.id in channels)
             else:
                 await call.catch_up()
+        for left in [channel for channel in ours if channel.startswith(METER_CHANNEL)]:
+            await self._parts.ari.hang_up(left, CAUSE_NORMAL)
+            ours.discard(left)
         forsaken = ours - self.calls.keys()
         pasts = await self._pasts(forsaken) if forsaken else {}
         for channel_id in forsaken:

@@ -38,7 +38,7 @@ class Call(BaseModel):
         description="発信先の種類(emergency=緊急、internal=内線、free=無料、fixed=固定、mobile=携帯、ip=050、"
         "navi=0570、special=1XY、premium=情報料、overseas=海外)。着信ではnull"
     )
-    charge: int | None = Field(description="通話料(円)。まだ計算していないときはnull")
+    charge: int | None = Field(description="通話料(円、税抜)。まだ計算していないときはnull")
 
     @classmethod
     def of(cls, call: CallRow) -> Self:
@@ -57,7 +57,7 @@ class Call(BaseModel):
             billed_s=_talk_s(call),
             result=call.result,
             destination_class=call.destination_class,
-            charge=None,
+            charge=call.charge if call.direction == "outbound" else 0,
         )
 
 

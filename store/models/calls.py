@@ -4,10 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, func, select
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from store.models.base import Base, enum_column
+from store.models.billing import Charge
 from store.models.numbers import PhoneNumber
 
 
@@ -53,6 +54,11 @@ class Call(Base):
     ended_at: Mapped[datetime | None]
     result: Mapped[str | None] = mapped_column(String(40))
     message_outcome: Mapped[MessageOutcome | None] = mapped_column(enum_column(MessageOutcome))
+    charge: Mapped[int | None] = column_property(
+        select(func.sum(Charge.amount)).where(Charge.call_id == id).correlate_except(Charge).scalar_subquery()
+    )
+    """Yen without tax; None as long as it is not rated."""
+
     number: Mapped[PhoneNumber | None] = relationship(viewonly=True, lazy="raise_on_sql")
 
 

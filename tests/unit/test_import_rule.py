@@ -19,7 +19,16 @@ LIBRARIES = {
 }
 """What a library may import of ours; services may import every library."""
 
-EXCEPTIONS = {"launch": ("pbx.dialplan", "pbx.signalling", "notify.main", "transcribe.main", "faxgw.main")}
+EXCEPTIONS = {
+    "launch": (
+        "pbx.dialplan",
+        "pbx.signalling",
+        "notify.main",
+        "transcribe.main",
+        "faxgw.main",
+        "billing.main",
+    )
+}
 """Whoever starts Asterisk needs its configuration, a pure function of the settings; whoever starts services,
 where they begin."""
 

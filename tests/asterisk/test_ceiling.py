@@ -1,0 +1,125 @@
+"""The ceiling of calls that run, on a real Asterisk: ten at once, warned, extended, cut."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.asterisk.test_callers import registered
+from tests.asterisk.test_outbound import carrier
+from tests.running_switch import Json, RunningSwitch, eventually, running_switch
+from tests.sip import AUDIO, CallEnded, IncomingCall, OutgoingCall, Refused, SipCaller
+
+pytestmark = pytest.mark.asterisk
+
+TARIFF = """
+[[tariff]]
+valid_from = 2024-01-01
+name = "small"
+[tariff.credit]
+ceiling = 100
+top_up = 8
+warn_at = 75
+[tariff.calls.fixed]
+label = "固定電話"
+unit_s = 900
+yen = 30
+[tariff.calls.mobile]
+label = "携帯電話"
+unit_s = 1
+yen = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def poor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSwitch]:
+    """An instance whose account may call for 100 yen."""
+    folder = tmp_path_factory.mktemp("poor")
+    (folder / "tariff.toml").write_text(TARIFF)
+    with running_switch(folder / "var", DENWABAN_TARIFF=str(folder / "tariff.toml")) as switch:
+        switch.wait_ready()
+        yield switch
+
+
+async def credit(switch: RunningSwitch) -> Json:
+    return await switch.ask("GET", "/api/v1/credit")
+
+
+async def until_charged(switch: RunningSwitch, charges: int) -> None:
+    async def charged() -> bool:
+        now = await credit(switch)
+        return bool(now["charges"] >= charges and now["reserved"] == 0)
+
+    await eventually(charged, 30, f"charges of {charges} yen: {await credit(switch)}")
+
+
+async def answer_all(outside: SipCaller, found: list[IncomingCall]) -> None:
+    while True:
+        arriving = await outside.incoming(60)
+        await arriving.answer()
+        found.append(arriving)
+
+
+async def outcome(call: OutgoingCall) -> bool:
+    """Whether it was let out; a refusal is spoken first."""
+    try:
+        await call.answered(40)
+    except (Refused, CallEnded):
+        return False
+    return True
+
+
+async def test_ten_calls_at_once_get_no_more_than_there_is(poor: RunningSwitch) -> None:
+    """At 30 yen each three are let out on 100 yen; emergency, internal and free calls are not concerned."""
+    async with carrier(poor) as outside, registered(poor) as device:
+        answered: list[IncomingCall] = []
+        answering = asyncio.create_task(answer_all(outside, answered))
+        calls = [await device.invite(poor.uri(f"031111{n:04d}")) for n in range(10)]
+        let_out = await asyncio.gather(*map(outcome, calls))
+        assert sum(let_out) == 3
+        now = await credit(poor)
+        assert (now["reserved"], now["available"]) == (90, 10)
+        for call, out in zip(calls, let_out, strict=True):
+            if out:
+                await call.hang_up()
+        answering.cancel()
+        free = await device.invite(poor.uri("0120111111"))
+        arriving = await outside.incoming(10)
+        await arriving.answer()
+        await free.answered(5)
+        await free.hang_up()
+    await until_charged(poor, 90)
+    assert (await credit(poor))["available"] == 10
+
+
+async def test_a_call_is_warned_extended_and_cut_and_outlives_the_control_plane(poor: RunningSwitch) -> None:
+    """Ten seconds are left; a top-up during the call adds eight, and a new control plane knows of it."""
+    async with carrier(poor) as outside, registered(poor) as device:
+        call = await device.invite(poor.uri("09011112222"))
+        arriving = await outside.incoming(10)
+        arriving.ring()
+        await asyncio.sleep(1.5)
+        await arriving.answer()
+        await call.answered(5)
+        began = time.monotonic()
+        # The carrier is silent: what the caller hears is the warning, at once, for it is so little.
+        warning = await call.hear(AUDIO, 6)
+        assert warning.loud.seconds > 0
+        await poor.ask("POST", "/api/v1/top-ups", headers={"Idempotency-Key": "in-the-call"})
+        await eventually(lambda: extended(poor, 17), 6, "the call is extended")
+        poor.kill("controller")
+        ending = await call.ended(25)
+        lasted = time.monotonic() - began
+    assert ending.by == "switch"
+    assert 15 <= lasted <= 18.5
+    await until_charged(poor, 91)
+    now = await credit(poor)
+    assert 105 <= now["charges"] <= 108
+    assert now["charges"] <= now["ceiling"] + now["top_ups"]
+    assert arriving.ending is not None
+
+
+async def extended(switch: RunningSwitch, limit_s: int) -> bool:
+    held = (await credit(switch))["reservations"]
+    return any(one["limit_s"] == limit_s for one in held)
