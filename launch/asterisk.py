@@ -48,7 +48,7 @@ def write_configuration(settings: Settings, folders: AsteriskFolders) -> None:
     """Lay out Asterisk's folders: `asterisk-conf/` as it is, beside it what depends on settings."""
     for folder in ("lib/keys", "run", "log", "spool"):
         (folders.state / folder).mkdir(parents=True, exist_ok=True)
-    for spool in (settings.recording_spool, settings.fax_spool / "out"):
+    for spool in (settings.recording_spool, settings.call_spool, settings.fax_spool / "out"):
         spool.mkdir(parents=True, exist_ok=True)
     folders.etc.mkdir(exist_ok=True)
     # The passwords of ARI and AMI stand in there.

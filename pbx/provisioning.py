@@ -30,6 +30,7 @@ from store.database import Database
 from store.errors import SealBroken
 from store.models import EntryKind, FaxUse, now
 from store.provisioning import Wanted, WantedDevice, wanted_of_asterisk
+from store.recording_settings import WantedRecording
 from store.revisions import asterisk_revision
 from store.sealing import unseal
 
@@ -104,6 +105,18 @@ def _caller_key(kind: EntryKind, value: str) -> str:
             return kind.value
 
 
+def recorded(number: WantedRecording, sound: Sound) -> dict[str, str]:
+    """What the dialplan must know of a number's recording: `<E.164>/<key>` -> value. Pure."""
+    values = {
+        names.KEY_OPTION: "on",
+        names.KEY_INBOUND: "on" if number.inbound else "",
+        names.KEY_OUTBOUND: "on" if number.outbound else "",
+        names.KEY_PROMPT: number.prompt_id or "",
+        names.KEY_ANNOUNCEMENT: str(sound(number.prompt)) if number.prompt else "",
+    }
+    return {f"{number.e164}/{key}": value for key, value in values.items() if value}
+
+
 class Provisioner:
     """Compares and writes: whenever the store or a schedule's rule changed, and after every reconnection."""
 
@@ -146,6 +159,7 @@ class Provisioner:
             wanted = await wanted_of_asterisk(session)
         await self._tell_numbers(wanted)
         await self._tell_whitelists(wanted)
+        await self._tell_recordings(wanted)
         await self._tell_devices(wanted)
         callers, internal = as_they_call(wanted.devices)
         await self._tell(names.CALLER_FAMILY, callers)
@@ -166,6 +180,12 @@ class Provisioner:
             if number.rule is not None and number.rule.whitelist_id is not None:
                 target |= whitelisted(number, wanted.whitelists[number.rule.whitelist_id])
         await self._tell(names.WHITELIST_FAMILY, target)
+
+    async def _tell_recordings(self, wanted: Wanted) -> None:
+        target: dict[str, str] = {}
+        for number in wanted.recordings:
+            target |= recorded(number, self._sound)
+        await self._tell(names.RECORD_FAMILY, target)
 
     async def _tell(self, family: str, target: dict[str, str]) -> None:
         told = await self._ami.read_family(family)

@@ -1,4 +1,4 @@
-"""`python -m pbx.signalling`: lamps and texts, in a process of their own that gives way to calls."""
+"""`python -m pbx.signalling`: lamps, texts and recordings, in a process that gives way to calls."""
 
 import asyncio
 import logging
@@ -9,10 +9,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
+from pbx.recordings.adopt import RecordingAdoption
+from pbx.recordings.control import RecordingControl
 from pbx.signals import Signals
 from settings import Settings
 from settings.service import run_services
 from store.database import Database, open_database
+from store.media import Media
+from store.recording_control import control_job
 from store.reports import report_by
 from store.worker import Worker
 
@@ -35,19 +39,27 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
     signals = Signals(database, ari, ami, settings.bind, settings.portal_url)
     name = f"{settings.node}.signals"
-    worker = Worker(database, name, signals.handlers, AT_ONCE, poll_s=POLL_S)
+
+    async def channel_ids() -> set[str]:
+        return {channel["id"] for channel in await ari.channels()}
+
+    recordings = RecordingAdoption(settings.call_spool, database, Media(settings.media), channel_ids)
+    control = RecordingControl(database, ami, settings.call_spool)
+    handlers = {**signals.handlers, control_job(settings.node): control.carry_out}
+    worker = Worker(database, name, handlers, AT_ONCE, poll_s=POLL_S)
     async with ari.only_asking():
         tasks = [
             # Its connection tells of Asterisk's lives: a new one knows no lamp.
             asyncio.create_task(ami.run(signals.start_over), name="ami"),
             asyncio.create_task(signals.run(), name="lamps"),
             asyncio.create_task(worker.run_anew(), name="worker"),
-            asyncio.create_task(_keep_reporting(database, name, ami, worker), name="report"),
+            asyncio.create_task(recordings.run(), name="recordings"),
+            asyncio.create_task(_keep_reporting(database, name, ami, worker, recordings), name="report"),
         ]
         for task in tasks:
             # None ends by itself: one that does takes the process down, and it is started again.
             task.add_done_callback(lambda _: stop.set())
-        log.info("lamps and texts are looked after", extra={"action": "started"})
+        log.info("lamps, texts and recordings are looked after", extra={"action": "started"})
         await stop.wait()
         failed = [task for task in tasks if task.done()]
         for task in tasks:
@@ -58,9 +70,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         task.result()
 
 
-async def _keep_reporting(database: Database, name: str, ami: Ami, worker: Worker) -> None:
+async def _keep_reporting(
+    database: Database, name: str, ami: Ami, worker: Worker, recordings: RecordingAdoption
+) -> None:
     while True:
-        reason = worker.problem or ("" if ami.connected else f"AMI: {ami.last_problem}")
+        waits = f"recordings: {recordings.problem}" if recordings.problem else ""
+        reason = worker.problem or ("" if ami.connected else f"AMI: {ami.last_problem}") or waits
         details = {"pid": os.getpid(), "busy": worker.busy}
         said = partial(report_by, part=name, ready=not reason, reason=reason, details=details)
         try:

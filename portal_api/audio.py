@@ -129,7 +129,11 @@ async def send_pdf(
 
 
 async def send_mp3(
-    request: web.Request, wav: Path, turns: asyncio.Semaphore, file_name: str | None = None
+    request: web.Request,
+    wav: Path,
+    turns: asyncio.Semaphore,
+    file_name: str | None = None,
+    channels: int = 1,
 ) -> web.StreamResponse:
     """The same as MP3, made anew of `wav`: the same bytes every time, so that ranges fit together.
 
@@ -137,7 +141,7 @@ async def send_mp3(
     """
     if not await asyncio.to_thread(wav.is_file):
         raise Problem("audio_missing")
-    mp3 = await make_mp3(wav, turns)
+    mp3 = await make_mp3(wav, turns, channels)
     tag = f'"{hashlib.sha256(mp3).hexdigest()}"'
     if _knows(request, tag):
         return _unchanged(tag)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 
 from faxpages.paper import Tried
-from portal_api.message_archive import NO_CALLER, NOT_FOUND, harmless
+from portal_api.archives import NO_CALLER, NOT_FOUND, harmless
 from portal_api.schemas import JAPAN
 from portal_api.zip_stream import Member, Members, unique_name
 from store.e164 import E164, national

@@ -32,6 +32,7 @@ from portal_api.resources import (
     phonebook,
     phonebook_imports,
     prompts,
+    recordings,
     rules,
     schedules,
     sessions,
@@ -49,8 +50,8 @@ from portal_api.uses import USES, noting_uses
 from settings import SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
+from store.housekeeping import keep_house
 from store.media import Media
-from store.retention import keep_house
 
 LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
@@ -71,6 +72,7 @@ RESOURCES = [
     fax_settings.resource,
     fax_submissions.resource,
     faxes.resource,
+    recordings.resource,
     calls.resource,
     phonebook.resource,
     phonebook_imports.resource,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import phonenumbers
 from pydantic import TypeAdapter, ValidationError
 
-from portal_api.message_archive import harmless
+from portal_api.archives import harmless
 from portal_api.phonebook_fields import Memo, NumberLabel
 from portal_api.schemas import Label, Name
 from store.e164 import E164, NotAPhoneNumber, is_japanese, national

@@ -103,6 +103,11 @@ class Settings:
         return self.var / "asterisk" / "spool" / "fax"
 
     @property
+    def call_spool(self) -> Path:
+        """Where Asterisk writes recordings of calls that people talk on, as above."""
+        return self.var / "asterisk" / "spool" / "calls"
+
+    @property
     def sounds(self) -> Path:
         """The switch's own sounds: `asterisk-conf/sounds/` of this checkout."""
         return Path(__file__).resolve().parent.parent / "asterisk-conf" / "sounds"

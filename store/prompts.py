@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from store import revisions
 from store.errors import Conflict, InUse, NotAudio, NotFound, Unusable, Use
 from store.media import Media
-from store.models import Base, PhoneNumber, Prompt, PromptPurpose, RusurepoRule
+from store.models import Base, PhoneNumber, Prompt, PromptPurpose, RecordingSetting, RusurepoRule
 from store.pages import Page, PageRequest, read_page
 
 MOST_PROMPTS = 300
@@ -104,7 +104,7 @@ async def change_prompt(
 
 
 async def delete_prompt(session: AsyncSession, media: Media, account_id: str, prompt_id: str) -> None:
-    """Delete the prompt. Raises NotFound, or InUse naming the rules that play it.
+    """Delete the prompt. Raises NotFound, or InUse naming the rules and numbers that play it.
 
     Its file stays: another prompt may have the same content, and a call that began before may be about to
     play it. `sweep_files` removes it later.
@@ -115,6 +115,9 @@ async def delete_prompt(session: AsyncSession, media: Media, account_id: str, pr
     choices = [column == prompt_id for column in _columns_naming_prompts(RusurepoRule)]
     rules = await session.scalars(select(RusurepoRule).where(or_(*choices)).order_by(RusurepoRule.created_at))
     used_by = [Use("rule", rule.id, rule.name) for rule in rules]
+    announcing = select(PhoneNumber).join(RecordingSetting, RecordingSetting.number_id == PhoneNumber.id)
+    numbers = await session.scalars(announcing.where(RecordingSetting.prompt_id == prompt_id))
+    used_by += [Use("number", number.id, number.e164) for number in numbers]
     if used_by:
         raise InUse(used_by)
     await session.delete(prompt)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from store.arrivals import Arrival, every_number
 from store.calling import OwnNumber, usual_number
 from store.models import Device, DeviceCalling, EntryKind, NumberUse, PhoneNumber, Trunk, WhitelistEntry
+from store.recording_settings import WantedRecording, wanted_recordings
 from store.revisions import current
 from store.trunks import in_order
 
@@ -41,6 +42,8 @@ class Wanted:
     trunks: list[Trunk] = field(default_factory=list)
     """Those in use, in the order in which they are tried."""
 
+    recordings: list[WantedRecording] = field(default_factory=list)
+
 
 async def wanted_of_asterisk(session: AsyncSession) -> Wanted:
     revision = await current(session)
@@ -48,7 +51,8 @@ async def wanted_of_asterisk(session: AsyncSession) -> Wanted:
     moment = await every_number(session)
     trunks = in_order((await session.scalars(select(Trunk))).all())
     whitelists = await _whitelists(session, moment.numbers)
-    return Wanted(revision, moment.numbers, devices, whitelists, moment.until, trunks)
+    recordings = await wanted_recordings(session)
+    return Wanted(revision, moment.numbers, devices, whitelists, moment.until, trunks, recordings)
 
 
 async def _devices(session: AsyncSession) -> list[WantedDevice]:

@@ -25,6 +25,7 @@ from store.models import (
     JournalEntry,
     MessageSource,
     NumberUse,
+    Recording,
     Role,
     SubmissionState,
     VoiceMessage,
@@ -40,11 +41,11 @@ SECRET_KEY = "a key for tests only, of some length"
 FIRST_CALL = datetime(2026, 11, 23, 0, 0, tzinfo=UTC)
 
 
-def wav(seconds: float = 1.0, sign: bytes = b"\x01\x02") -> bytes:
-    """An 8 kHz 16-bit mono WAV whose every sample is `sign`."""
+def wav(seconds: float = 1.0, sign: bytes = b"\x01\x02", channels: int = 1) -> bytes:
+    """An 8 kHz 16-bit WAV whose every frame is `sign`: two bytes for each channel."""
     out = io.BytesIO()
     with wave.open(out, "wb") as audio:
-        audio.setnchannels(1)
+        audio.setnchannels(channels)
         audio.setsampwidth(2)
         audio.setframerate(8000)
         audio.writeframes(sign * round(seconds * 8000))
@@ -65,6 +66,7 @@ class Furnished:
     device_id: str
     call_id: str
     message_id: str
+    recording_id: str
 
 
 async def furnish(session: AsyncSession, media: Media, name: str, e164: str) -> Furnished:
@@ -78,6 +80,7 @@ async def furnish(session: AsyncSession, media: Media, name: str, e164: str) -> 
     device, _ = await create_device(session, SECRET_KEY, account.id)
     await set_contract(session, account.id, True)
     message = await leave_message(session, media, account.id, number.id, FIRST_CALL)
+    recording = await leave_recording(session, media, account.id, number.id, FIRST_CALL)
     return Furnished(
         account_id=account.id,
         token=secret,
@@ -89,6 +92,7 @@ async def furnish(session: AsyncSession, media: Media, name: str, e164: str) -> 
         device_id=device.id,
         call_id=message.call_id,
         message_id=message.id,
+        recording_id=recording.id,
     )
 
 
@@ -181,3 +185,42 @@ async def leave_fax(session: AsyncSession, media: Media, account_id: str, number
     session.add(fax)
     await session.flush()
     return fax
+
+
+async def leave_recording(
+    session: AsyncSession,
+    media: Media,
+    account_id: str,
+    number_id: str,
+    at: datetime,
+    other_party: str | None = "+819012345678",
+    direction: str = "inbound",
+) -> Recording:
+    """Make a recording of two seconds of a call at `at`, announced before."""
+    call_id = f"test-{new_id()}"
+    content = wav(2.0, b"\x05\x06\x07\x08", channels=2)
+    name = f"recordings/2026/11/23/{call_id}.wav"
+    media.put(content, name)
+    recording = Recording(
+        account_id=account_id,
+        number_id=number_id,
+        call_id=call_id,
+        direction=direction,
+        other_party=other_party,
+        other_party_kind=CallerKind.NUMBER if other_party else CallerKind.WITHHELD,
+        started_at=at,
+        ended_at=at + timedelta(seconds=2),
+        duration_s=2.0,
+        sections=[{"from": at.isoformat(), "to": (at + timedelta(seconds=2)).isoformat()}],
+        media=name,
+        sha256=sha256(content).hexdigest(),
+        announcement_prompt_id="0" * 32,
+        announcement_sha256="a" * 64,
+        announcement_text="この通話は録音されます",
+        announcement_started_at=at - timedelta(seconds=3),
+        announcement_ended_at=at,
+        announcement_played_to_end=True,
+    )
+    session.add(recording)
+    await session.flush()
+    return recording

@@ -75,6 +75,10 @@ class RunningSwitch:
     def spool(self) -> Path:
         return self.var / "asterisk" / "spool" / "recording"
 
+    @property
+    def call_spool(self) -> Path:
+        return self.var / "asterisk" / "spool" / "calls"
+
     def uri(self, dialled: str) -> str:
         return f"sip:{dialled}@127.0.0.1:{self.sip_port}"
 

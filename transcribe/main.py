@@ -14,10 +14,12 @@ from settings import Settings
 from settings.service import run_services
 from store.database import Database, open_database
 from store.media import Media
+from store.recordings import TRANSCRIBE_RECORDING
 from store.reports import report
 from store.transcripts import TRANSCRIBE, report_without_text
 from store.worker import Worker
 from transcribe.recognisers import Recognisers
+from transcribe.recordings import RecordingTranscription
 from transcribe.service import Transcription
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ LEASE_S = 15.0
 AHEAD = 4
 """Jobs taken per recogniser: the next ones are at hand while one is listened to."""
 
+RECORDINGS_POLL_S = 1.0
 DRAIN_S = 5.0
 
 
@@ -51,9 +54,21 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         lease_s=LEASE_S,
         may_take=lambda: recognisers.ready and not stop.is_set(),
     )
+    recordings = RecordingTranscription(database, Media(settings.media), recognisers)
+    # One at a time: messages come first, and a recording may take as long as the call did.
+    of_recordings = Worker(
+        database,
+        f"{socket.gethostname()}.transcribe.{os.getpid()}.{uuid4().hex[:8]}",
+        {TRANSCRIBE_RECORDING: recordings.transcribe},
+        at_once=1,
+        lease_s=LEASE_S,
+        poll_s=RECORDINGS_POLL_S,
+        may_take=lambda: recognisers.ready and not stop.is_set(),
+    )
     background: list[asyncio.Task[Any]] = [
         asyncio.create_task(recognisers.run(), name="recognisers"),
         asyncio.create_task(worker.run(), name="worker"),
+        asyncio.create_task(of_recordings.run(), name="recordings"),
         asyncio.create_task(keep_reports_going(database, recognisers), name="reports without text"),
         asyncio.create_task(keep_telling(database, settings.node, recognisers, worker), name="report"),
     ]

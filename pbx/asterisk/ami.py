@@ -25,6 +25,18 @@ class Ami(Connection):
             Timeout="3000",
         )
 
+    async def variable(self, channel: str, name: str) -> str:
+        """A channel's variable; empty where it is not set. `channel` is a name or a unique id."""
+        answer = await self.send("Getvar", Channel=channel, Variable=name)
+        return str(answer.value or "")
+
+    async def set_variable(self, channel: str, name: str, value: str) -> None:
+        await self.send("Setvar", Channel=channel, Variable=name, Value=value)
+
+    async def press(self, channel: str, digit: str) -> None:
+        """As if who is on `channel` had pressed a key."""
+        await self.send("PlayDTMF", Channel=channel, Digit=digit, Receive="true")
+
     async def contacts(self, username: str) -> list[str]:
         """Where a device is registered, as URIs; nothing where it is not."""
         answer = await self.send("Getvar", Variable=f"PJSIP_DIAL_CONTACTS({username})")

@@ -70,6 +70,26 @@ WHITELIST_FAMILY = "allow"
 """Family of whom the number's active whitelist names, `allow/<E.164>/<caller>`: the caller's number, the
 beginning of numbers and a `*`, or why there is no number."""
 
+RECORD_FAMILY = "record"
+"""Family of what the dialplan must know of a number's recording, `record/<E.164>/<key>`."""
+KEY_OPTION = "option"
+KEY_INBOUND = "inbound"
+KEY_OUTBOUND = "outbound"
+KEY_PROMPT = "prompt"
+"""Id of what is announced; none: nothing is."""
+KEY_ANNOUNCEMENT = "announcement"
+"""Its sound, without suffix."""
+RECORD_KEYS = (KEY_OPTION, KEY_INBOUND, KEY_OUTBOUND, KEY_PROMPT, KEY_ANNOUNCEMENT)
+
+RECORDING_FEATURES = ("recording-start", "recording-pause", "recording-resume", "recording-stop")
+"""What our party's keys do (`features.conf`)."""
+RECORDING_ASKED = "RECORDING_ASKED"
+"""What the control plane asks for, before it presses `RECORDING_KEY` on the outside party's channel."""
+RECORDING_STATE = "RECORDING_STATE"
+RECORDING_CONNECTED = "RECORDING_CONNECTED"
+"""Shared variable of the outside party's channel: it has been connected."""
+RECORDING_KEY = "D"
+
 CALLER_FAMILY = "caller"
 """Family of devices as they call, `caller/<user name>/<key>`."""
 KEY_ACCOUNT = "account"
@@ -119,6 +139,8 @@ GLOBAL_RING_LIMIT = "RING_LIMIT_S"
 GLOBAL_MESSAGE = "MESSAGE_S"
 GLOBAL_SILENCE = "SILENCE_S"
 GLOBAL_RECORDING_FOLDER = "RECORDING_FOLDER"
+GLOBAL_CALL_FOLDER = "CALL_FOLDER"
+GLOBAL_RECORDING_FEATURES = "RECORDING_FEATURES"
 GLOBAL_TONE = "TONE"
 GLOBAL_NO_ANSWER = "NO_ANSWER"
 GLOBAL_SOUNDS = "SOUNDS"
@@ -138,6 +160,8 @@ GLOBALS = (
     GLOBAL_MESSAGE,
     GLOBAL_SILENCE,
     GLOBAL_RECORDING_FOLDER,
+    GLOBAL_CALL_FOLDER,
+    GLOBAL_RECORDING_FEATURES,
     GLOBAL_TONE,
     GLOBAL_NO_ANSWER,
     GLOBAL_SOUNDS,

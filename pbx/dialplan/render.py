@@ -254,6 +254,8 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_MESSAGE: MESSAGE_S,
         names.GLOBAL_SILENCE: SILENCE_S,
         names.GLOBAL_RECORDING_FOLDER: settings.recording_spool,
+        names.GLOBAL_CALL_FOLDER: settings.call_spool,
+        names.GLOBAL_RECORDING_FEATURES: "#".join(names.RECORDING_FEATURES),
         names.GLOBAL_TONE: folders.tone,
         names.GLOBAL_NO_ANSWER: folders.no_answer,
         names.GLOBAL_SOUNDS: folders.sounds,

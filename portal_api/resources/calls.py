@@ -1,17 +1,24 @@
 """`/calls`: call records and their journals."""
 
+import asyncio
 import math
+import time
 from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
+from portal_api.problems import Problem
 from portal_api.routing import Ask, Resource
 from portal_api.schemas import IdGiven, PageOf, PageQuery, Timestamp
-from store import calls
+from store import calls, recording_control
 from store.models import Call as CallRow
 from store.models import CallerKind, JournalEntry
+from store.recording_control import Order, RecordingState
 
 resource = Resource("通話")
+
+CONTROL_LIMIT_S = 8.0
+CONTROL_LOOK_S = 0.1
 
 
 class Call(BaseModel):
@@ -72,6 +79,15 @@ class Milestone(BaseModel):
         return cls(at=entry.at, event=entry.event, details=entry.details)
 
 
+class RecordingControl(BaseModel):
+    """今の録音の状態"""
+
+    state: RecordingState = Field(
+        description="announcing: 案内を流している(終わると録音が始まる)、recording: 録音中、"
+        "paused: 一時停止中、stopped: 終了した"
+    )
+
+
 class Journal(PageOf[Milestone]):
     """1つの通話の経過。起きた順にすべて"""
 
@@ -89,11 +105,49 @@ async def get_call(ask: Ask, account_id: str, call_id: str) -> Call:
         return Call.of(await calls.get_call(session, account_id, call_id))
 
 
+@resource.post("/calls/{call_id}/recording:start", "通話の録音を始める。案内がONなら先に相手に流す")
+async def start_recording(ask: Ask, account_id: str, call_id: str) -> RecordingControl:
+    return await _control(ask, account_id, call_id, Order.START)
+
+
+@resource.post("/calls/{call_id}/recording:pause", "通話の録音を一時停止する")
+async def pause_recording(ask: Ask, account_id: str, call_id: str) -> RecordingControl:
+    return await _control(ask, account_id, call_id, Order.PAUSE)
+
+
+@resource.post("/calls/{call_id}/recording:resume", "一時停止した録音を再開する")
+async def resume_recording(ask: Ask, account_id: str, call_id: str) -> RecordingControl:
+    return await _control(ask, account_id, call_id, Order.RESUME)
+
+
+@resource.post("/calls/{call_id}/recording:stop", "通話の録音を終える。録音した分は残る")
+async def stop_recording(ask: Ask, account_id: str, call_id: str) -> RecordingControl:
+    return await _control(ask, account_id, call_id, Order.STOP)
+
+
 @resource.get("/calls/{call_id}/journal", "通話の経過")
 async def get_journal(ask: Ask, account_id: str, call_id: str) -> Journal:
     async with ask.session() as session:
         entries = await calls.read_journal(session, account_id, call_id)
     return Journal(items=[Milestone.of(entry) for entry in entries], next=None)
+
+
+async def _control(ask: Ask, account_id: str, call_id: str, order: Order) -> RecordingControl:
+    """Have the call's own node do it, and wait for how it went."""
+    async with ask.session() as session:
+        job_id = await recording_control.ask_control(session, account_id, call_id, order)
+    deadline = time.monotonic() + CONTROL_LIMIT_S
+    while time.monotonic() < deadline:
+        await asyncio.sleep(CONTROL_LOOK_S)
+        async with ask.session() as session:
+            outcome = await recording_control.outcome_of(session, job_id)
+        if outcome is not None and outcome.state is not None:
+            return RecordingControl(state=outcome.state)
+        if outcome is not None:
+            raise Problem(outcome.problem or "switch_unavailable")
+    async with ask.session() as session:
+        await recording_control.withdraw(session, job_id)
+    raise Problem("switch_unavailable", headers={"Retry-After": "2"})
 
 
 def _talk_s(call: CallRow) -> int | None:

@@ -49,6 +49,7 @@ from store.models.phonebook import (
     PhonebookNumber,
     StandbyType,
 )
+from store.models.recordings import Recording, RecordingSetting, RecordingTranscript
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
@@ -112,6 +113,9 @@ __all__ = [
     "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
+    "Recording",
+    "RecordingSetting",
+    "RecordingTranscript",
     "Revision",
     "Role",
     "RusurepoRule",

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from store.database import open_database
 from store.e164 import E164, parse_e164
 from store.media import Media
-from store.models import NumberUse, PhoneNumber, new_id
+from store.models import NumberUse, OutboundSetting, PhoneNumber, new_id
 from store.numbers import add_number, set_rusurepo
 from store.prompts import add_prompt
 from store.rules import create_rule
@@ -120,6 +121,7 @@ def switch(running: RunningSwitch) -> Iterator[RunningSwitch]:
         20,
         f"the spool is empty: {list(running.spool.glob('*'))}",
     )
+    until(lambda: not list(running.call_spool.glob("*.*")), 20, "the spool of calls is empty")
     for part in ("asterisk", "controller"):
         most = _first_count.get(running.pid(part), 10_000) + SPARE_FILES
         until(lambda part=part, most=most: running.open_files(part) <= most, 20, f"{part} leaks no file")  # type: ignore[misc]
@@ -135,3 +137,16 @@ async def phone() -> AsyncIterator[SipCaller]:
 def caller_number() -> str:
     """A caller nobody else is, so that a test finds its own message."""
     return f"090{int(new_id()[:8], 16) % 90000000 + 10000000}"
+
+
+@pytest.fixture
+async def no_call_back(running: RunningSwitch) -> AsyncIterator[None]:
+    """For a test that calls 110: no call-back is awaited afterwards, which would put every call through."""
+    yield
+    database = open_database(running.database_url, busy_timeout_s=20)
+    try:
+        async with database.session() as session:
+            await session.execute(update(OutboundSetting).values(callback_until=None))
+    finally:
+        await database.close()
+    running.asterisk_says("database deltree callback")

@@ -224,7 +224,8 @@ async def test_twenty_at_a_time(switch: RunningSwitch, line: Line, phone: SipCal
     for number in numbers:
         message = await switch.message_of(number)
         assert message["ended_by"] == "hash"
-        assert 2.6 < message["duration_s"] < 4.5
+        # On a busy machine the callers themselves are late to press.
+        assert 2.6 < message["duration_s"] < 8.0
 
 
 async def test_a_change_of_rule_takes_effect_for_the_next_call(

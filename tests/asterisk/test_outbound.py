@@ -102,6 +102,7 @@ async def test_184_hides_the_number_and_a_line_chooses_it(switch: RunningSwitch)
         ("110", 0, "no_emergency_route"),
     ],
 )
+@pytest.mark.usefixtures("no_call_back")
 async def test_what_may_not_be_called_is_said(
     switch: RunningSwitch, dialled: str, status: int, result: str
 ) -> None:

@@ -94,6 +94,7 @@ def filled(route: Route, account: Furnished, made: dict[str, str] = UNMADE) -> s
         "device_id": account.device_id,
         "message_id": account.message_id,
         "call_id": account.call_id,
+        "recording_id": account.recording_id,
         "token_id": account.token_id,
         "session_id": "current",
         **UNMADE,
@@ -109,6 +110,7 @@ def filled(route: Route, account: Furnished, made: dict[str, str] = UNMADE) -> s
 # Bodies that are right, so that only the id can be what is refused.
 BODIES = {
     "/api/v1/numbers/{number_id}/rusurepo": {"enabled": False, "rule_id": None},
+    "/api/v1/numbers/{number_id}/recording": {"inbound": True, "outbound": True, "announcement": False},
     "/api/v1/rules/{rule_id}": {"name": "奪う"},
     "/api/v1/prompts/{prompt_id}": {"name": "奪う"},
     "/api/v1/whitelists/{whitelist_id}": {"name": "奪う"},
@@ -142,6 +144,7 @@ LAST = {
     "/api/v1/phonebook/entries/{entry_id}": 1,
     "/api/v1/phonebook/imports/{import_id}": 1,
     "/api/v1/messages/{message_id}": 1,
+    "/api/v1/recordings/{recording_id}": 1,
     "/api/v1/prompts/{prompt_id}": 2,
     "/api/v1/whitelists/{whitelist_id}": 1,
     "/api/v1/schedules/{schedule_id}": 1,
@@ -154,6 +157,10 @@ LAST = {
 CONFLICTS = {
     "/api/v1/deliveries/{delivery_id}:resend": "not_failed",
     "/api/v1/faxes/{fax_id}:cancel": "fax_over",
+    "/api/v1/calls/{call_id}/recording:start": "call_over",
+    "/api/v1/calls/{call_id}/recording:pause": "call_over",
+    "/api/v1/calls/{call_id}/recording:resume": "call_over",
+    "/api/v1/calls/{call_id}/recording:stop": "call_over",
 }
 """What the owner cannot do either, as things are."""
 

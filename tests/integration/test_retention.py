@@ -11,10 +11,11 @@ from store import calls, retention
 from store.accounts import set_message_retention
 from store.chores import claim
 from store.database import Database
+from store.housekeeping import Swept, sweep_files
 from store.media import Media
 from store.messages import delete_messages
 from store.models import Account, Job, VoiceMessage, now
-from store.retention import Purged, Swept, purge_messages, sweep_files
+from store.retention import Purged, purge_messages
 from store.signals import SIGNAL_DEVICES
 from tests.furnishing import FIRST_CALL, Furnished, leave_message
 

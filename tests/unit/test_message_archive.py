@@ -2,7 +2,7 @@
 
 import pytest
 
-from portal_api.message_archive import harmless
+from portal_api.archives import harmless
 from portal_api.zip_stream import unique_name
 
 pytestmark = pytest.mark.unit

@@ -1,0 +1,208 @@
+"""Recordings of calls (通話録音)."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Select, delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
+
+from store.e164 import E164
+from store.errors import NotFound, NotRemoved
+from store.jobs import enqueue
+from store.media import Media
+from store.models import (
+    JournalEntry,
+    PhoneNumber,
+    Recording,
+    RecordingSetting,
+    RecordingTranscript,
+    TranscriptState,
+    now,
+)
+from store.pages import Page, PageRequest, read_page
+from store.upserts import insert_for
+
+log = logging.getLogger(__name__)
+
+TRANSCRIBE_RECORDING = "transcribe_recording"
+"""Kind of job: make text of a recording (the subject)."""
+
+KEPT_FOR = timedelta(days=30)
+"""録音データは30日間分が保存されます。 Counted from when a recording was taken in."""
+
+DELETED_TOGETHER = 100
+"""Recordings per transaction, when many are deleted."""
+
+OpenSession = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+Deleted = Literal["deleted", "not_found", "failed"]
+Direction = Literal["inbound", "outbound"]
+
+
+@dataclass(frozen=True)
+class RecordingFilter:
+    """Which recordings; None means any. `since` is within the period, `until` is past its end."""
+
+    number_id: str | None = None
+    number: E164 | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    other_party: E164 | None = None
+    direction: Direction | None = None
+    call_id: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What a row must fulfil."""
+        asked: list[tuple[object, Callable[[], ColumnElement[bool]]]] = [
+            (self.number_id, lambda: Recording.number_id == self.number_id),
+            (self.number, lambda: Recording.number.has(PhoneNumber.e164 == self.number)),
+            (self.since, lambda: Recording.started_at >= self.since),
+            (self.until, lambda: Recording.started_at < self.until),
+            (self.other_party, lambda: Recording.other_party == self.other_party),
+            (self.direction, lambda: Recording.direction == self.direction),
+            (self.call_id, lambda: Recording.call_id == self.call_id),
+        ]
+        return [condition() for value, condition in asked if value is not None]
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """A line of a call's journal."""
+
+    at: datetime
+    event: str
+    details: dict[str, Any]
+
+
+def _of_account(account_id: str) -> Select[Recording]:
+    recordings = select(Recording).where(Recording.account_id == account_id)
+    transcript = joinedload(Recording.transcript).defer(RecordingTranscript.words)
+    return recordings.options(joinedload(Recording.number), transcript)
+
+
+async def list_recordings(
+    session: AsyncSession, account_id: str, wanted: RecordingFilter, request: PageRequest
+) -> Page[Recording]:
+    """Give a page of the account's recordings, newest first, each with its `number` and `transcript`."""
+    rows = _of_account(account_id).where(*wanted.conditions())
+    key = (Recording.started_at, Recording.id)
+    return await read_page(session, rows, key, request, newest_first=True)
+
+
+async def get_recording(session: AsyncSession, account_id: str, recording_id: str) -> Recording:
+    """Give the recording with its `number` and `transcript`. Raises NotFound."""
+    recording = await session.scalar(_of_account(account_id).where(Recording.id == recording_id))
+    if recording is None:
+        raise NotFound(recording_id)
+    return recording
+
+
+async def read_recordings(
+    session: AsyncSession, account_id: str, recording_ids: Sequence[str]
+) -> dict[str, Recording]:
+    """Give those that are there, by id in the order asked for, each with its `number` and `transcript`."""
+    rows = await session.scalars(_of_account(account_id).where(Recording.id.in_(recording_ids)))
+    found = {recording.id: recording for recording in rows}
+    return {one: found[one] for one in recording_ids if one in found}
+
+
+async def is_kept(session: AsyncSession, call_id: str) -> bool:
+    """Whether there is a recording of the call already."""
+    return await session.scalar(select(Recording.id).where(Recording.call_id == call_id)) is not None
+
+
+async def keep_recording(
+    session: AsyncSession, recording: dict[str, Any], milestones: Sequence[Milestone]
+) -> bool:
+    """Write a recording, what its call's journal says of it, and the job for its text where that is set.
+
+    False where there is one of the same call already: it stays as it is.
+    """
+    new = insert_for(session, Recording).values(recording)
+    new = new.on_conflict_do_nothing(index_elements=["call_id"]).returning(Recording.id)
+    if (await session.execute(new)).scalar() is None:
+        return False
+    note(session, recording["call_id"], milestones)
+    setting = await session.get(RecordingSetting, recording["number_id"])
+    if setting is not None and setting.transcribe:
+        waiting = RecordingTranscript(recording_id=recording["id"], state=TranscriptState.WAITING)
+        session.add(waiting)
+        enqueue(session, TRANSCRIBE_RECORDING, recording["id"], recording["account_id"])
+    await session.flush()
+    return True
+
+
+def note(session: AsyncSession, call_id: str, milestones: Sequence[Milestone]) -> None:
+    """Tell the call's journal."""
+    for one in milestones:
+        session.add(JournalEntry(call_id=call_id, at=one.at, event=one.event, details=one.details))
+
+
+async def delete_recording(
+    session: AsyncSession, media: Media, account_id: str, recording_id: str, by: str
+) -> None:
+    """Delete the recording's row and file, and tell the journal of its call who (`by`) did.
+
+    Raises NotFound, or NotRemoved where the file stays, and with it the recording.
+    """
+    if not await _delete_together(session, media, account_id, [recording_id], by):
+        raise NotFound(recording_id)
+
+
+async def delete_recordings(
+    open_session: OpenSession, media: Media, account_id: str, recording_ids: Sequence[str], by: str
+) -> dict[str, Deleted]:
+    """Delete many, some together in a transaction; say of each how it went.
+
+    `failed` are those whose file could not be removed: they stay as they are, and stop nobody else.
+    """
+    outcome: dict[str, Deleted] = {}
+    for first in range(0, len(recording_ids), DELETED_TOGETHER):
+        together = recording_ids[first : first + DELETED_TOGETHER]
+        try:
+            outcome |= await _delete_some(open_session, media, account_id, together, by)
+        except NotRemoved:
+            for one in together:
+                try:
+                    outcome |= await _delete_some(open_session, media, account_id, [one], by)
+                except NotRemoved:
+                    outcome[one] = "failed"
+    return outcome
+
+
+async def _delete_some(
+    open_session: OpenSession, media: Media, account_id: str, recording_ids: Sequence[str], by: str
+) -> dict[str, Deleted]:
+    async with open_session() as session:
+        gone = await _delete_together(session, media, account_id, recording_ids, by)
+    return {one: "deleted" if one in gone else "not_found" for one in recording_ids}
+
+
+async def _delete_together(
+    session: AsyncSession, media: Media, account_id: str, recording_ids: Sequence[str], by: str
+) -> set[str]:
+    ours = (Recording.account_id == account_id, Recording.id.in_(recording_ids))
+    # Locked in one order: two bulk deletions must not wait for each other.
+    locked = select(Recording.id).where(*ours).order_by(Recording.id).with_for_update()
+    gone = delete(Recording).where(Recording.id.in_(locked)).execution_options(synchronize_session=False)
+    columns = (Recording.id, Recording.call_id, Recording.media)
+    rows = (await session.execute(gone.returning(*columns))).all()
+    at = now()
+    for row in rows:
+        note(session, row.call_id, [Milestone(at, "recording_deleted", {"recording_id": row.id, "by": by})])
+    await session.flush()
+    # Files go before the commit: a crash in between leaves recordings without sound, which can be deleted
+    # again, and never a voice on disk that no row knows of.
+    try:
+        await asyncio.to_thread(media.remove, *(row.media for row in rows))
+    except OSError as refused:
+        log.error("a recording's file stays: %s", refused.strerror, extra={"action": "media_not_removed"})
+        raise NotRemoved from refused
+    if rows:
+        log.info("%d recordings were deleted", len(rows), extra={"action": "recordings_deleted", "by": by})
+    return {row.id for row in rows}
