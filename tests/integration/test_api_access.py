@@ -137,6 +137,7 @@ BODIES = {
     "/api/v1/numbers/{number_id}/fax": {},
     "/api/v1/numbers/{number_id}/fax/access": {"device_ids": []},
     "/api/v1/faxes/{fax_id}": {"read": True},
+    "/api/v1/trunks/{trunk_id}": {"priority": 7},
 }
 # What is deleted is asked for before; the token is what asks.
 LAST = {
