@@ -1,7 +1,9 @@
 """Putting a back-up into an empty instance, of either kind of database."""
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -88,7 +90,12 @@ def _refuse_full(connection: Connection) -> None:
 def _restore_media(source: Path, media: Media) -> None:
     for name, content in members(source):
         if name.startswith(MEDIA):
-            media.put_from(content, name.removeprefix(MEDIA))
+            media.write(name.removeprefix(MEDIA), partial(_copy, content))
+
+
+def _copy(content: IO[bytes], draft: Path) -> None:
+    with draft.open("wb") as file:
+        shutil.copyfileobj(content, file)
 
 
 def _restore_rows(connection: Connection, source: Path) -> None:

@@ -344,14 +344,17 @@ def _guard(reader: Route, ask: Ask, arguments: Mapping[str, Any]) -> Guard:
     if not if_match and ask.parts.api.require_if_match:
         raise Problem("if_match_required")
     given = {name: arguments[name] for name in (*reader.path_names, "account_id") if name in arguments}
+    meant = "/".join((reader.path, *map(str, given.values())))
+    if reader.query:
+        asked = arguments.get("query")
+        given["query"] = asked if isinstance(asked, reader.query) else reader.query()
 
     async def read(session: AsyncSession) -> bytes:
-        how = {"query": reader.query()} if reader.query else {}
-        found = await reader.handler(ask=replace(ask, within=session), **given, **how)
+        found = await reader.handler(ask=replace(ask, within=session), **given)
         assert isinstance(found, BaseModel)
         return found.model_dump_json(by_alias=True).encode()
 
-    return Guard("/".join((reader.path, *map(str, given.values()))), if_match, read)
+    return Guard(meant, if_match, read)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ SETTINGS = frozenset(
         "schedules",
         "device_calling",
         "outbound_settings",
+        "recording_settings",
         "fax_settings",
         "fax_access",
         "phonebook_entries",
@@ -29,6 +30,8 @@ RECORDS = frozenset(
     {
         "voice_messages",
         "transcripts",
+        "recordings",
+        "recording_transcripts",
         "faxes",
         "fax_submissions",
         "tokens",

@@ -196,7 +196,7 @@ async def list_recordings(ask: Ask, account_id: str, query: RecordingQuery) -> R
 @resource.post("/recordings:delete", "通話録音をまとめて削除する")
 async def delete_recordings(ask: Ask, account_id: str, body: RecordingSelection) -> RecordingDeletions:
     outcome = await recordings.delete_recordings(
-        ask.session, ask.parts.media, account_id, _once_each(body.ids), by=ask.identity.token_id
+        ask.session, ask.parts.media, account_id, _once_each(body.ids), by=ask.identity.by
     )
     return RecordingDeletions(
         results=[RecordingDeletion(id=one, result=result) for one, result in outcome.items()]
@@ -231,7 +231,7 @@ async def get_recording(ask: Ask, account_id: str, recording_id: str) -> Recordi
 async def delete_recording(ask: Ask, account_id: str, recording_id: str) -> None:
     async with ask.session() as session:
         await recordings.delete_recording(
-            session, ask.parts.media, account_id, recording_id, by=ask.identity.token_id
+            session, ask.parts.media, account_id, recording_id, by=ask.identity.by
         )
 
 

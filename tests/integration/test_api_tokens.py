@@ -89,6 +89,11 @@ async def test_operators_have_users_too(operator: Client, ours: Furnished, api: 
         f"/api/v1/users?account_id={ours.account_id}", {"login": "boss", "role": "administrator"}
     )
     assert in_account.body["account_id"] == ours.account_id
+    path = f"/api/v1/users/{in_account.body['id']}?account_id={ours.account_id}"
+    tag = (await operator.get(path)).headers["ETag"]
+    for sent, status in ((tag, 200), (tag, 412)):
+        edited = await operator("PATCH", path, json={"name": "社長"}, headers={"If-Match": sent})
+        assert edited.status == status
     for account, login in (("", "keeper"), (f"?account_id={ours.account_id}", "boss")):
         listed = (await operator.get(f"/api/v1/users{account}")).body["items"]
         assert [one["login"] for one in listed] == [login]

@@ -24,6 +24,7 @@ from store.models import (
     ActorKind,
     Base,
     JournalEntry,
+    PhonebookImport,
     Role,
     Transcript,
     TranscriptState,
@@ -34,7 +35,7 @@ from store.schedules import create_schedule
 from store.tables import PASSING
 from store.tokens import identify, issue_token
 from store.users import begin_second_factor, create_user
-from tests.furnishing import FIRST_CALL, SECRET_KEY, Furnished, leave_message
+from tests.furnishing import FIRST_CALL, SECRET_KEY, Furnished, leave_fax, leave_message
 from tests.postgres import create_database
 
 pytestmark = pytest.mark.integration
@@ -48,9 +49,11 @@ def alone_and_private(target: Path) -> bool:
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
-async def fill(database: Database, ours: Furnished) -> None:
-    """Rows of every kind of value: JSON and none, floats, booleans, times, long texts."""
+async def fill(database: Database, media: Media, ours: Furnished) -> None:
+    """Rows of every kind of value: JSON and none, floats, booleans, times, bytes, long texts."""
     async with database.session() as session:
+        await leave_fax(session, media, ours.account_id, ours.number_id)
+        session.add(PhonebookImport(account_id=ours.account_id, content=bytes(range(256))))
         audit.bind(session, audit.Actor(ActorKind.TERMINAL, "me", "me", ours.account_id))
         user = await create_user(
             session, ours.account_id, Role.MEMBER, "hanako", "hash", "花子🌸", [ours.device_id]
@@ -101,7 +104,7 @@ async def backup(
     database: Database, database_url: str, media: Media, ours: Furnished, theirs: Furnished, tmp_path: Path
 ) -> Path:
     """A back-up of two accounts."""
-    await fill(database, ours)
+    await fill(database, media, ours)
     target = tmp_path / "backup.tar"
     await back_up(database_url, media.folder, SECRET_KEY, target)
     assert alone_and_private(target)
