@@ -46,7 +46,7 @@ def folders_of(settings: Settings, tool: Tool) -> AsteriskFolders:
 
 def write_configuration(settings: Settings, folders: AsteriskFolders) -> None:
     """Lay out Asterisk's folders: `asterisk-conf/` as it is, beside it what depends on settings."""
-    for folder in ("lib/keys", "run", "log", "spool"):
+    for folder in ("lib/keys", "run", "log", "spool", "cel"):
         (folders.state / folder).mkdir(parents=True, exist_ok=True)
     settings.recording_spool.mkdir(parents=True, exist_ok=True)
     folders.etc.mkdir(exist_ok=True)

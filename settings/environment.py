@@ -91,6 +91,11 @@ class Settings:
         return self.var / "asterisk" / "spool" / "recording"
 
     @property
+    def channel_events(self) -> Path:
+        """What Asterisk notes of every channel (CEL), a JSON object per line; beside it what was turned over."""
+        return self.var / "asterisk" / "cel" / "events.json"
+
+    @property
     def sounds(self) -> Path:
         """The switch's own sounds: `asterisk-conf/sounds/` of this checkout."""
         return Path(__file__).resolve().parent.parent / "asterisk-conf" / "sounds"

@@ -3,6 +3,9 @@
 APPLICATION = "denwaban"
 """Our Stasis application."""
 
+WATCHER = "denwaban-watcher"
+"""AMI user that hears of logins that failed, and may do nothing."""
+
 CONTEXT_TRUNK = "from-trunk"
 CONTEXT_DEVICE = "from-device"
 CONTEXT_AWAY = "control-plane-away"

@@ -37,6 +37,7 @@ def render_all(settings: Settings, folders: AsteriskFolders) -> dict[str, str]:
         "http.conf": http_conf(settings),
         "ari.conf": ari_conf(settings),
         "manager.conf": manager_conf(settings),
+        "cel_custom.conf": cel_custom_conf(settings),
         "pjsip.conf": pjsip_conf(settings),
         "rtp.conf": rtp_conf(settings),
         "udptl.conf": udptl_conf(settings),
@@ -123,6 +124,22 @@ permit = 127.0.0.1/255.255.255.255
 read = none
 write = system,reporting,command,originate
 writetimeout = 1000
+
+[{names.WATCHER}]
+secret = {settings.ami_password}
+deny = 0.0.0.0/0.0.0.0
+permit = 127.0.0.1/255.255.255.255
+read = security
+write = none
+writetimeout = 1000
+"""
+
+
+def cel_custom_conf(settings: Settings) -> str:
+    return f"""\
+[{settings.channel_events}]
+format = json
+fields = eventtype,eventtime(%s.%6q),num,dnid,exten,context,channame,appname,appdata,uniqueid,linkedid,peer,eventextra
 """
 
 

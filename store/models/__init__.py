@@ -2,6 +2,7 @@
 
 from store.models.accounts import Account, Role, Token
 from store.models.base import Base, UTCDateTime, new_id, now
+from store.models.call_legs import CallLeg, ChannelEvent, EventsRead, LegRole
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.jobs import Job, JobState
 from store.models.messages import EndedBy, MessageSource, MessageStatus, VoiceMessage
@@ -14,6 +15,15 @@ from store.models.notifications import (
 )
 from store.models.numbers import Device, NumberUse, PhoneNumber
 from store.models.parts import Chore, PartReport, Revision
+from store.models.phones import (
+    BlockedAddress,
+    DeviceRelease,
+    FailedLogin,
+    LoginFailure,
+    ProvisioningLink,
+    Registration,
+    ReleaseState,
+)
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
@@ -22,18 +32,26 @@ from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 __all__ = [
     "Account",
     "Base",
+    "BlockedAddress",
     "Call",
+    "CallLeg",
     "CallerKind",
+    "ChannelEvent",
     "Chore",
     "Delivery",
     "DeliveryPurpose",
     "DeliveryState",
     "Device",
+    "DeviceRelease",
     "EndedBy",
     "EntryKind",
+    "EventsRead",
+    "FailedLogin",
     "Job",
     "JobState",
     "JournalEntry",
+    "LegRole",
+    "LoginFailure",
     "MessageOutcome",
     "MessageSource",
     "MessageStatus",
@@ -44,6 +62,9 @@ __all__ = [
     "PhoneNumber",
     "Prompt",
     "PromptPurpose",
+    "ProvisioningLink",
+    "Registration",
+    "ReleaseState",
     "Revision",
     "Role",
     "RusurepoRule",
