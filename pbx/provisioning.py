@@ -164,6 +164,7 @@ class Provisioner:
                     await self._ari.put_object(kind, device.username, fields)
                 await self._ami.put(DEVICE_FAMILY, device.username, mark)
         for username in told.keys() - {device.username for device in wanted.devices}:
+            await self._ami.forget_contacts(username)
             for kind in ("endpoint", "aor", "auth"):
                 await self._ari.delete_object(kind, username)
             await self._ami.remove(DEVICE_FAMILY, username)

@@ -1,9 +1,13 @@
-"""`python -m pbx.signalling`: lamps and texts, in a process of their own that gives way to calls."""
+"""`python -m pbx.signalling`: what Asterisk is told and asked beside calls, in a process that gives way.
+
+Lamps and texts, call details, where devices are registered, logging them out, and who tries to break in.
+"""
 
 import asyncio
 import logging
 import os
 import signal
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +16,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
+from pbx.details.reading import Details
+from pbx.dialplan.names import WATCHER
+from pbx.phones.contacts import Registrations
+from pbx.phones.guard import Guard
+from pbx.phones.release import Releases
 from pbx.signals import Signals
 from settings import Settings, read_settings
 from settings.logs import log_to
+from store.call_legs import SETTLE_CALL
 from store.database import Database, open_database
+from store.releases import RELEASE_DEVICE
 from store.reports import report_by
 from store.worker import Worker
 
@@ -42,20 +53,45 @@ async def run(settings: Settings) -> None:
     ari = AriSession("127.0.0.1", settings.ari_connect_port, settings.ari_password)
     ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
     signals = Signals(database, ari, ami, settings.bind, settings.portal_url)
+    releases = Releases(
+        database, settings.node, ari, ami, settings.local_host, settings.sip_port, settings.secret_key
+    )
+
+    async def channel_ids() -> set[str]:
+        return {channel["id"] for channel in await ari.channels()}
+
+    details = Details(database, settings.node, settings.channel_events, channel_ids)
+    guard = Guard(database, settings.node, ari, ami, settings.trunk_accept)
+    watcher = Ami("127.0.0.1", settings.ami_port, settings.ami_password, WATCHER, guard.heard)
     name = f"{settings.node}.signals"
-    worker = Worker(database, name, signals.handlers, AT_ONCE, poll_s=POLL_S)
+    handlers = {**signals.handlers, RELEASE_DEVICE: releases.release, SETTLE_CALL: details.settle}
+    worker = Worker(database, name, handlers, AT_ONCE, poll_s=POLL_S)
+
+    def start_over() -> None:
+        # Asterisk may have been started anew: it knows no lamp, and no blocked address.
+        signals.start_over()
+        guard.start_over()
+
+    def problem() -> str:
+        away = "" if ami.connected else f"AMI: {ami.last_problem}"
+        return worker.problem or away or details.problem
+
     async with ari.only_asking():
         tasks = [
-            # Its connection tells of Asterisk's lives: a new one knows no lamp.
-            asyncio.create_task(ami.run(signals.start_over), name="ami"),
+            # Its connection tells of Asterisk's lives.
+            asyncio.create_task(ami.run(start_over), name="ami"),
+            asyncio.create_task(watcher.run(), name="watcher"),
             asyncio.create_task(signals.run(), name="lamps"),
+            asyncio.create_task(details.run(), name="details"),
+            asyncio.create_task(Registrations(database, settings.node, ami).run(), name="registrations"),
+            asyncio.create_task(guard.run(), name="guard"),
             asyncio.create_task(worker.run_anew(), name="worker"),
-            asyncio.create_task(_keep_reporting(database, name, ami, worker), name="report"),
+            asyncio.create_task(_keep_reporting(database, name, problem, worker), name="report"),
         ]
         for task in tasks:
             # None ends by itself: one that does takes the process down, and it is started again.
             task.add_done_callback(lambda _: stop.set())
-        log.info("lamps and texts are looked after", extra={"action": "started"})
+        log.info("what comes beside calls is looked after", extra={"action": "started"})
         await stop.wait()
         failed = [task for task in tasks if task.done()]
         for task in tasks:
@@ -66,16 +102,16 @@ async def run(settings: Settings) -> None:
         task.result()
 
 
-async def _keep_reporting(database: Database, name: str, ami: Ami, worker: Worker) -> None:
+async def _keep_reporting(database: Database, name: str, problem: Callable[[], str], worker: Worker) -> None:
     while True:
-        reason = worker.problem or ("" if ami.connected else f"AMI: {ami.last_problem}")
+        reason = problem()
         details = {"pid": os.getpid(), "busy": worker.busy}
         said = partial(report_by, part=name, ready=not reason, reason=reason, details=details)
         try:
             async with asyncio.timeout(REPORT_S):
                 await database.transaction(said)
-        except (SQLAlchemyError, OSError, TimeoutError) as problem:
-            log.warning("no report: %s", problem, extra={"action": "report_failed"})
+        except (SQLAlchemyError, OSError, TimeoutError) as away:
+            log.warning("no report: %s", away, extra={"action": "report_failed"})
         await asyncio.sleep(REPORT_S)
 
 

@@ -126,9 +126,14 @@ class Settings:
         return f"[{self.bind}]" if ":" in self.bind else self.bind
 
     @property
-    def api_url(self) -> str:
+    def local_host(self) -> str:
+        """Where this machine itself reaches what listens on `bind`, as it stands in a URI."""
         reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
-        return f"http://{reachable.get(self.bind_host, self.bind_host)}:{self.api_port}"
+        return reachable.get(self.bind_host, self.bind_host)
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{self.local_host}:{self.api_port}"
 
 
 class _Reader:

@@ -26,9 +26,13 @@ PING_S = 2.0
 class _OneLife(Manager):  # type: ignore[misc]
     """A panoramisk manager that does not reconnect."""
 
-    def __init__(self, password: str) -> None:
+    def __init__(self, username: str, password: str, events: bool) -> None:
         super().__init__(
-            username=APPLICATION, secret=password, events="off", ping_delay=86400, ping_interval=86400
+            username=username,
+            secret=password,
+            events="on" if events else "off",
+            ping_delay=86400,
+            ping_interval=86400,
         )
         self.loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self.loop.create_future()
@@ -43,8 +47,17 @@ class _OneLife(Manager):  # type: ignore[misc]
 class Ami:
     """Asterisk's manager interface. `run` keeps the connection; `send` uses it."""
 
-    def __init__(self, host: str, port: int, password: str) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        password: str,
+        username: str = APPLICATION,
+        on_event: Callable[[dict[str, str]], None] | None = None,
+    ) -> None:
+        """`on_event` hears every event that Asterisk tells this user of; without it there are none."""
         self._host, self._port, self._password = host, port, password
+        self._username, self._on_event = username, on_event
         self._manager: _OneLife | None = None
         self.last_problem = "not connected yet"
 
@@ -65,7 +78,9 @@ class Ami:
             await asyncio.sleep(RETRY_S)
 
     async def _one_life(self, on_connected: Callable[[], None]) -> None:
-        manager = _OneLife(self._password)
+        manager = _OneLife(self._username, self._password, events=self._on_event is not None)
+        if (on_event := self._on_event) is not None:
+            manager.register_event("*", lambda _manager, event: on_event(dict(event)))
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(ACTION_LIMIT_S):
             connection = await loop.create_connection(AMIProtocol, self._host, self._port)
@@ -126,6 +141,17 @@ class Ami:
         answer = await self.send("Getvar", Variable=f"PJSIP_DIAL_CONTACTS({username})")
         prefix = f"PJSIP/{username}/"
         return [contact.removeprefix(prefix) for contact in str(answer.value).split(f"&{prefix}") if contact]
+
+    async def forget_contacts(self, username: str) -> None:
+        """Remove the contacts of a device that will be no more: whoever has its name later must not have them."""
+        for key in await self.read_family("registrar/contact"):
+            if key.startswith(f"{username};@"):
+                await self.remove("registrar/contact", key)
+
+    async def all_contacts(self) -> list[dict[str, str]]:
+        """Every contact of every endpoint, trunks' too, as AMI's ContactList tells. Raises AsteriskAway."""
+        answers = await self._send("PJSIPShowContacts", {}, as_list=True)
+        return [dict(entry) for entry in answers if entry.event == "ContactList"]
 
     async def _send(self, action: str, headers: dict[str, str], as_list: bool) -> Any:
         manager = self._manager

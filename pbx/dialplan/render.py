@@ -132,14 +132,33 @@ permit = 127.0.0.1/255.255.255.255
 read = security
 write = none
 writetimeout = 1000
+eventfilter(action(include),name(ChallengeResponseFailed)) =
+eventfilter(action(include),name(InvalidAccountID)) =
 """
+
+
+EVENT_FIELDS = (
+    "eventtype",
+    "eventtime(%s.%6q)",
+    "num",
+    "name",
+    "userfield",
+    "exten",
+    "context",
+    "channame",
+    "appname",
+    "uniqueid",
+    "linkedid",
+    "eventextra",
+)
+"""Of a channel's event. Plain fields: dialplan functions here would cost more than the call."""
 
 
 def cel_custom_conf(settings: Settings) -> str:
     return f"""\
 [{settings.channel_events}]
 format = json
-fields = eventtype,eventtime(%s.%6q),num,dnid,exten,context,channame,appname,appdata,uniqueid,linkedid,peer,eventextra
+fields = {",".join(EVENT_FIELDS)}
 """
 
 
@@ -151,6 +170,8 @@ type = global
 user_agent = Denwaban
 endpoint_identifier_order = username,ip
 max_initial_qualify_time = 4
+unidentified_request_count = 5
+unidentified_request_period = 5
 """,
         _transport("udp", "udp", f"{settings.bind_host}:{settings.sip_port}"),
         _transport("tcp", "tcp", f"{settings.bind_host}:{settings.sip_port}"),
@@ -261,7 +282,8 @@ def device_objects(
         "max_contacts": "5",
         "remove_existing": "yes",
         "minimum_expiration": "60",
-        "qualify_frequency": "0",
+        # How long it takes to answer is shown; and a way through a router stays open.
+        "qualify_frequency": "60",
     }
     endpoint = {
         "context": names.CONTEXT_DEVICE,

@@ -79,7 +79,7 @@ def _logins() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("latency_ms", sa.Float(), nullable=True),
+        sa.Column("latency_ms", sa.Double(), nullable=True),
         sa.Column("reachable", sa.Boolean(), nullable=True),
         sa.Column("read_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
