@@ -12,16 +12,20 @@ import uvloop
 from aiohttp import web
 
 from portal_api import docs_page, health, middleware
+from portal_api.linphone import SipServer
 from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
     calls,
     deliveries,
     devices,
+    failed_logins,
     messages,
     notification_rules,
     numbers,
     prompts,
+    provisioning,
+    registrations,
     rules,
     schedules,
     tokens,
@@ -30,7 +34,7 @@ from portal_api.resources import (
 )
 from portal_api.routing import PARTS, Parts, Route, bound
 from portal_api.sweeping import sweeping
-from settings import SettingsRefused, read_settings
+from settings import Settings, SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
 from store.media import Media
@@ -48,6 +52,9 @@ RESOURCES = [
     schedules.resource,
     prompts.resource,
     devices.resource,
+    provisioning.resource,
+    registrations.resource,
+    failed_logins.resource,
     messages.resource,
     notification_rules.resource,
     deliveries.resource,
@@ -56,6 +63,7 @@ RESOURCES = [
     accounts.resource,
     tokens.resource,
     health.resource,
+    provisioning.public,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
 
@@ -101,6 +109,13 @@ async def _keeping_house(database: Database, media: Media) -> AsyncIterator[None
         await chores
 
 
+def sip_server(settings: Settings) -> SipServer:
+    """Where telephones register: with TLS where there is a port for it."""
+    if settings.sip_tls_port:
+        return SipServer(settings.public_sip_host, settings.sip_tls_port, "tls")
+    return SipServer(settings.public_sip_host, settings.sip_port, "udp")
+
+
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; then take no more requests and finish those begun."""
     try:
@@ -111,7 +126,15 @@ def main() -> None:
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
     media = Media(settings.media)
     app = build_app(
-        Parts(database, media, settings.node, settings.secret_key, notifications=settings.notifications)
+        Parts(
+            database,
+            media,
+            settings.node,
+            settings.secret_key,
+            notifications=settings.notifications,
+            sip_server=sip_server(settings),
+            public_url=settings.portal_url,
+        )
     )
     app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))
 

@@ -23,6 +23,7 @@ from voices.errors import VoicesError
 log = logging.getLogger("portal_api")
 
 REQUEST_ID = web.RequestKey("request_id", str)
+SECRET_PATH = "/provisioning/"
 GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -44,12 +45,18 @@ async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResp
         log.info(
             "%s %s %d %.0fms request_id=%s",
             request.method,
-            request.rel_url.raw_path,
+            _shown_path(request),
             status,
             took_ms,
             request[REQUEST_ID],
         )
     return response
+
+
+def _shown_path(request: web.Request) -> str:
+    """Without what opens a device's settings to whoever reads it."""
+    path = request.rel_url.raw_path
+    return f"{SECRET_PATH}…" if path.startswith(SECRET_PATH) else path
 
 
 @web.middleware

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from portal_api.forms import Form, read_form
+from portal_api.linphone import SipServer
 from portal_api.problems import Problem, field_error, problem_of_validation
 from settings import NotificationSettings
 from store.accounts import get_account
@@ -52,6 +53,11 @@ class Parts:
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
     studio: Studio = field(default_factory=Studio)
+    sip_server: SipServer | None = None
+    """Where telephones are told to register."""
+
+    public_url: str | None = None
+    """Where the API is reached from outside; None: as the request says."""
 
 
 PARTS = web.AppKey("parts", Parts)

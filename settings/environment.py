@@ -78,6 +78,7 @@ class Settings:
     ami_password: str
     secret_key: str
     portal_url: str | None = None
+    sip_host: str | None = None
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
 
     @property
@@ -92,7 +93,7 @@ class Settings:
 
     @property
     def channel_events(self) -> Path:
-        """What Asterisk notes of every channel (CEL), a JSON object per line; beside it what was turned over."""
+        """What Asterisk notes of every channel (CEL), a JSON object per line; older files lie beside it."""
         return self.var / "asterisk" / "cel" / "events.json"
 
     @property
@@ -124,6 +125,13 @@ class Settings:
     def bind_host(self) -> str:
         """The address as it stands before a port: IPv6 in brackets."""
         return f"[{self.bind}]" if ":" in self.bind else self.bind
+
+    @property
+    def public_sip_host(self) -> str:
+        """Where telephones are told to register, as it stands in a URI."""
+        portal = urlsplit(self.portal_url).hostname if self.portal_url else None
+        unspecified = ipaddress.ip_address(self.bind).is_unspecified
+        return self.sip_host or (unspecified and portal) or self.local_host
 
     @property
     def local_host(self) -> str:
@@ -224,6 +232,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         ami_password=given["AMI_PASSWORD"],
         secret_key=given["SECRET_KEY"],
         portal_url=reader.parsed("PORTAL_URL", None, _base_url),
+        sip_host=reader.parsed("SIP_HOST", None, _host),
         notifications=_notifications(reader),
     )
     if (settings.sip_tls_port or settings.sip_wss_port) and not (
@@ -400,6 +409,12 @@ def _hosts(raw: str) -> tuple[str, ...]:
     if not all(re.fullmatch(r"(\*\.)?[a-z0-9.-]+(:[0-9]{1,5})?", host) for host in hosts):
         raise ValueError("must be host names with commas, as *.example.com or example.com:8443")
     return hosts
+
+
+def _host(raw: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]+\]", raw):
+        raise ValueError("must be a host name or an address, IPv6 in brackets")
+    return raw
 
 
 def _smtp_url(raw: str) -> str:

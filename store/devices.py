@@ -1,6 +1,7 @@
 """Devices: the SIP accounts that register with us."""
 
 import secrets
+from collections.abc import Sequence
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,6 +22,12 @@ async def list_devices(session: AsyncSession, account_id: str, request: PageRequ
     """Give a page of the account's devices, oldest first."""
     rows = select(Device).where(Device.account_id == account_id)
     return await read_page(session, rows, (Device.created_at, Device.id), request, newest_first=False)
+
+
+async def every_device(session: AsyncSession, account_id: str) -> Sequence[Device]:
+    """Give all of the account's devices, oldest first."""
+    rows = select(Device).where(Device.account_id == account_id).order_by(Device.created_at, Device.id)
+    return (await session.scalars(rows)).all()
 
 
 async def get_device(session: AsyncSession, account_id: str, device_id: str) -> Device:

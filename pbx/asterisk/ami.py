@@ -143,7 +143,7 @@ class Ami:
         return [contact.removeprefix(prefix) for contact in str(answer.value).split(f"&{prefix}") if contact]
 
     async def forget_contacts(self, username: str) -> None:
-        """Remove the contacts of a device that will be no more: whoever has its name later must not have them."""
+        """Remove the contacts of a device that goes: whoever has its name later must not have them."""
         for key in await self.read_family("registrar/contact"):
             if key.startswith(f"{username};@"):
                 await self.remove("registrar/contact", key)
