@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 DEVICE_FAMILY = "device"
-"""Asterisk-database family: user name -> fingerprint of what was written for it."""
+"""Asterisk-database family: user name -> fingerprints of what was written for it, by kind."""
 
 Sound = Callable[[str], Path]
 """SHA-256 of a prompt -> name of the sound, without suffix."""
@@ -158,17 +158,26 @@ class Provisioner:
                 log.error("a device's password cannot be read", extra={"action": "seal_broken"})
                 continue
             objects = device_objects(self._settings, device.username, password, device.account_id)
-            mark = self._fingerprint(objects)
-            if told.get(device.username) != mark:
-                for kind, fields in objects:
-                    await self._ari.put_object(kind, device.username, fields)
-                await self._ami.put(DEVICE_FAMILY, device.username, mark)
+            before = told.get(device.username, "").split()
+            marks = [f"{kind}={self._fingerprint(fields)}" for kind, fields in objects]
+            if before != marks:
+                for (kind, fields), mark in zip(objects, marks, strict=True):
+                    if mark not in before:
+                        await self._put_object(kind, device.username, fields)
+                await self._ami.put(DEVICE_FAMILY, device.username, " ".join(marks))
         for username in told.keys() - {device.username for device in wanted.devices}:
             await self._ami.forget_contacts(username)
             for kind in ("endpoint", "aor", "auth"):
                 await self._ari.delete_object(kind, username)
             await self._ami.remove(DEVICE_FAMILY, username)
 
-    def _fingerprint(self, objects: list[tuple[str, dict[str, str]]]) -> str:
-        text = json.dumps(objects, sort_keys=True).encode()
+    async def _put_object(self, kind: str, username: str, fields: dict[str, str]) -> None:
+        if kind == "aor":
+            # Changed in place, it would take where the device is registered now for a contact of its own,
+            # for good: a device that was logged out would go on ringing.
+            await self._ari.delete_object(kind, username)
+        await self._ari.put_object(kind, username, fields)
+
+    def _fingerprint(self, fields: dict[str, str]) -> str:
+        text = json.dumps(fields, sort_keys=True).encode()
         return hmac.new(self._settings.secret_key.encode(), text, hashlib.sha256).hexdigest()[:32]

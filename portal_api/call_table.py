@@ -119,4 +119,3 @@ def _cells(line: Line) -> list[str]:
 
 def _local(at: datetime | None) -> str:
     return at.astimezone(JAPAN).strftime("%Y-%m-%d %H:%M:%S") if at else ""
-

@@ -150,10 +150,13 @@ class Ami:
 
     async def all_contacts(self) -> list[dict[str, str]]:
         """Every contact of every endpoint, trunks' too, as AMI's ContactList tells. Raises AsteriskAway."""
-        answers = await self._send("PJSIPShowContacts", {}, as_list=True)
+        answers = await self._send("PJSIPShowContacts", {})
+        if not isinstance(answers, list):
+            # It calls an empty list an error.
+            return []
         return [dict(entry) for entry in answers if entry.event == "ContactList"]
 
-    async def _send(self, action: str, headers: dict[str, str], as_list: bool) -> Any:
+    async def _send(self, action: str, headers: dict[str, str], as_list: bool | None = None) -> Any:
         manager = self._manager
         if manager is None:
             raise AsteriskAway(self.last_problem)

@@ -1,12 +1,12 @@
 """`/failed-logins` and `/blocked-addresses`: who tried to log in and could not."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from portal_api.problems import Problem
 from portal_api.routing import Ask, Resource
-from portal_api.schemas import IdGiven, PageOf, PageQuery, Timestamp
+from portal_api.schemas import Body, IdGiven, PageOf, PageQuery, Timestamp
 from store import intruders
 from store.accounts import get_account
 from store.models import BlockedAddress as BlockedRow
@@ -59,6 +59,10 @@ class BlockedAddresses(PageOf[BlockedAddress]):
     """遮断中のIPアドレスすべて。新しい順"""
 
 
+class Released(Body):
+    address: Annotated[str, StringConstraints(min_length=1, max_length=45, pattern=r"^[0-9a-fA-F:.]+$")]
+
+
 class FailedLoginQuery(PageQuery):
     account_id: IdGiven | None = Field(
         default=None, description="運用者のトークンでのみ意味がある。省略するとすべて"
@@ -84,7 +88,9 @@ async def list_blocked_addresses(ask: Ask) -> BlockedAddresses:
     return BlockedAddresses(items=[BlockedAddress.of(row) for row in rows], next=None)
 
 
-@resource.delete("/blocked-addresses/{address}", "遮断をやめる", operator_only=True)
-async def unblock_address(ask: Ask, address: str) -> None:
+@resource.post("/blocked-addresses:release", "遮断をやめる", operator_only=True)
+async def release_address(ask: Ask, body: Released) -> BlockedAddresses:
     async with ask.session() as session:
-        await intruders.unblock(session, address)
+        await intruders.unblock(session, body.address)
+        rows = await intruders.blocked(session, now())
+    return BlockedAddresses(items=[BlockedAddress.of(row) for row in rows], next=None)

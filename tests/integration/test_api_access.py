@@ -27,17 +27,20 @@ async def made(owner: Client, account: Furnished) -> dict[str, str]:
     webhook = {"kind": "webhook", "fields": {"url": "https://example.jp/hook"}}
     service = (await owner.post(services, webhook)).body["id"]
     delivery = await owner("POST", f"{services}/{service}:test")
+    release = await owner.post(f"/api/v1/devices/{account.device_id}/registrations:release", {})
     return {
         "whitelist_id": whitelist.body["id"],
         "schedule_id": schedule.body["id"],
         "notification_rule_id": told,
         "service_id": service,
         "delivery_id": delivery.body["id"],
+        "release_id": release.body["id"],
     }
 
 
 UNMADE = dict.fromkeys(
-    ("whitelist_id", "schedule_id", "notification_rule_id", "service_id", "delivery_id"), "unmade"
+    ("whitelist_id", "schedule_id", "notification_rule_id", "service_id", "delivery_id", "release_id"),
+    "unmade",
 )
 
 
@@ -68,6 +71,8 @@ BODIES = {
     "/api/v1/whitelists/{whitelist_id}/entries:delete": {"ids": ["x"]},
     "/api/v1/schedules/{schedule_id}": {"enabled": True},
     "/api/v1/schedules/{schedule_id}/override": {"rule_id": None},
+    "/api/v1/devices/{device_id}": {"name": "奪う"},
+    "/api/v1/devices/{device_id}/registrations:release": {"end_calls": True},
     "/api/v1/messages/{message_id}": {"note": "奪う"},
     "/api/v1/messages/{message_id}/transcript": {"text": "奪う"},
     "/api/v1/messages/{message_id}/transcript:rerun": {},
@@ -81,6 +86,7 @@ BODIES = {
 # What is deleted is asked for before; the token is what asks.
 LAST = {
     "/api/v1/rules/{rule_id}": 1,
+    "/api/v1/devices/{device_id}": 1,
     "/api/v1/messages/{message_id}": 1,
     "/api/v1/prompts/{prompt_id}": 2,
     "/api/v1/whitelists/{whitelist_id}": 1,

@@ -116,7 +116,14 @@ def test_no_line_of_a_value_becomes_a_comment(tmp_path: Path) -> None:
 
 def test_every_setting_is_moved() -> None:
     """So that the second golden file shows each of them that Asterisk could know of."""
-    same = {"vosk_model", "vosk_models_url", "transcribe_processes", "notifications", "portal_url"}
+    same = {
+        "vosk_model",
+        "vosk_models_url",
+        "transcribe_processes",
+        "notifications",
+        "portal_url",
+        "sip_host",
+    }
     for name, value in vars(moved(Path("extra"))).items():
         assert name in same or value != getattr(DEFAULT, name), name
 
