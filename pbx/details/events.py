@@ -42,20 +42,20 @@ class Event:
 def parse(raw: dict[str, Any]) -> Event:
     """One event of the file, decoded. Raises Unreadable."""
     try:
-        extra = raw.get("eventextra") or "{}"
+        extra = orjson.loads(raw.get("eventextra") or "{}")
         return Event(
-            kind=raw["eventtype"],
+            kind=str(raw["eventtype"]),
             at=datetime.fromtimestamp(float(raw["eventtime"]), UTC),
-            channel=raw["uniqueid"],
-            call=raw["linkedid"],
-            name=raw["channame"],
-            number=raw.get("num", ""),
-            caller_name=raw.get("name", ""),
-            presentation=raw.get("userfield", ""),
-            exten=raw.get("exten", ""),
-            extra=orjson.loads(extra) if isinstance(extra, str) else extra,
+            channel=str(raw["uniqueid"]),
+            call=str(raw["linkedid"]),
+            name=str(raw["channame"]),
+            number=str(raw.get("num", "")),
+            caller_name=str(raw.get("name", "")),
+            presentation=str(raw.get("userfield", "")),
+            exten=str(raw.get("exten", "")),
+            extra=extra if isinstance(extra, dict) else {},
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as problem:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as problem:
         raise Unreadable(f"{type(problem).__name__}: {problem}") from None
 
 
