@@ -31,7 +31,7 @@ from store.upserts import insert_for
 SETTLE_CALL = "settle_call"
 """Kind of job: whether the record of a call (the subject) was closed meanwhile; else the legs close it."""
 
-SETTLE_AFTER = timedelta(seconds=30)
+SETTLE_AFTER = timedelta(seconds=12)
 """The control plane closes a call at once, or when it is back and has read its spool."""
 
 WIDEST_GAP = timedelta(seconds=0.5)

@@ -211,7 +211,7 @@ def _trunk(settings: Settings) -> str:
     media = "\n".join(f"{name} = {value}" for name, value in _media(settings).items())
     matches = "\n".join(f"match = {network}" for network in settings.trunk_accept)
     # The trunk is inside our trust: it alone may assert a caller's number (RFC 3325). Its name has a hyphen,
-    # which no device's name may have.
+    # which no device's name may have. Only its address tells it: by its name anybody could come.
     return f"""\
 [trunk-main]
 type = endpoint
@@ -219,6 +219,7 @@ context = {names.CONTEXT_TRUNK}
 disallow = all
 allow = ulaw,alaw
 aors = trunk-main
+identify_by = ip
 {media}
 trust_id_inbound = yes
 trust_id_outbound = yes
@@ -291,6 +292,7 @@ def device_objects(
         "allow": "!all,ulaw,alaw",
         "auth": username,
         "aors": username,
+        "identify_by": "username",
         "mailboxes": f"{mailbox}@{names.CONTEXT_LAMP}",
         **_media(settings),
     }

@@ -219,7 +219,7 @@ async def test_asterisk_was_killed_in_a_call(
 
 
 async def settle(desk: Desk, call_id: str) -> None:
-    """Do the job, half a minute later."""
+    """Do the job, some seconds later."""
     async with desk.database.session() as session:
         for job in await session.scalars(select(Job).where(Job.kind == SETTLE_CALL)):
             job.run_at = now() - timedelta(seconds=1)
