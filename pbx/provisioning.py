@@ -91,6 +91,9 @@ class Provisioner:
         self._settings, self._sound = settings, sound
         self._database, self._ari, self._ami = database, ari, ami
         self._told: int | None = None
+        self._marks: dict[WantedDevice, str] = {}
+        """Devices we have looked at before -> their fingerprints."""
+
         self._until: datetime | None = None
         """When a schedule's next rule applies."""
         self.problem = "Asterisk was not told yet"
@@ -151,25 +154,32 @@ class Provisioner:
 
     async def _tell_devices(self, wanted: Wanted) -> None:
         told = await self._ami.read_family(DEVICE_FAMILY)
+        self._marks = {device: self._marks[device] for device in wanted.devices if device in self._marks}
         for device in wanted.devices:
-            try:
-                password = unseal(device.sealed_password, self._settings.secret_key)
-            except SealBroken:
-                log.error("a device's password cannot be read", extra={"action": "seal_broken"})
-                continue
-            objects = device_objects(self._settings, device.username, password, device.account_id)
-            before = told.get(device.username, "").split()
-            marks = [f"{kind}={self._fingerprint(fields)}" for kind, fields in objects]
-            if before != marks:
-                for (kind, fields), mark in zip(objects, marks, strict=True):
-                    if mark not in before:
-                        await self._put_object(kind, device.username, fields)
-                await self._ami.put(DEVICE_FAMILY, device.username, " ".join(marks))
+            if device not in self._marks or self._marks[device] != told.get(device.username):
+                await self._tell_device(device, told.get(device.username, ""))
         for username in told.keys() - {device.username for device in wanted.devices}:
             await self._ami.forget_contacts(username)
             for kind in ("endpoint", "aor", "auth"):
                 await self._ari.delete_object(kind, username)
             await self._ami.remove(DEVICE_FAMILY, username)
+
+    async def _tell_device(self, device: WantedDevice, told: str) -> None:
+        # Opening a password takes a moment; with thousands of devices, calls come between.
+        await asyncio.sleep(0)
+        try:
+            password = unseal(device.sealed_password, self._settings.secret_key)
+        except SealBroken:
+            log.error("a device's password cannot be read", extra={"action": "seal_broken"})
+            return
+        objects = device_objects(self._settings, device.username, password, device.account_id)
+        marks = [f"{kind}={self._fingerprint(fields)}" for kind, fields in objects]
+        for (kind, fields), mark in zip(objects, marks, strict=True):
+            if mark not in told.split():
+                await self._put_object(kind, device.username, fields)
+        self._marks[device] = " ".join(marks)
+        if told != self._marks[device]:
+            await self._ami.put(DEVICE_FAMILY, device.username, self._marks[device])
 
     async def _put_object(self, kind: str, username: str, fields: dict[str, str]) -> None:
         if kind == "aor":

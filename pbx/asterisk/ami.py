@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 ACTION_LIMIT_S = 5.0
 RETRY_S = 0.5
 PING_S = 2.0
+CONTACT_FAMILY = "registrar/contact"
+"""Where Asterisk keeps the contacts that it registered."""
 
 
 class _OneLife(Manager):  # type: ignore[misc]
@@ -144,17 +146,21 @@ class Ami:
 
     async def forget_contacts(self, username: str) -> None:
         """Remove the contacts of a device that goes: whoever has its name later must not have them."""
-        for key in await self.read_family("registrar/contact"):
+        for key in await self.contact_rows():
             if key.startswith(f"{username};@"):
-                await self.remove("registrar/contact", key)
+                await self.remove(CONTACT_FAMILY, key)
 
-    async def all_contacts(self) -> list[dict[str, str]]:
-        """Every contact of every endpoint, trunks' too, as AMI's ContactList tells. Raises AsteriskAway."""
-        answers = await self._send("PJSIPShowContacts", {})
-        if not isinstance(answers, list):
-            # It calls an empty list an error.
-            return []
-        return [dict(entry) for entry in answers if entry.event == "ContactList"]
+    async def contact_rows(self) -> dict[str, str]:
+        """The contacts of all devices as Asterisk keeps them: `<user name>;@<hash>` -> JSON."""
+        return await self.read_family(CONTACT_FAMILY)
+
+    async def contact_status(self, contact: str) -> tuple[str, str]:
+        """Of one contact: whether it answers, in Asterisk's word, and in how many microseconds."""
+        said = [
+            str((await self.send("Getvar", Variable=f"PJSIP_CONTACT({contact},{field})")).value)
+            for field in ("status", "rtt")
+        ]
+        return said[0], said[1]
 
     async def _send(self, action: str, headers: dict[str, str], as_list: bool | None = None) -> Any:
         manager = self._manager

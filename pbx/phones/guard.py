@@ -95,7 +95,7 @@ class Guard:
         """Block the suspects that no device is registered from."""
         if not self._suspects:
             return
-        contacts = [contact_of(event) for event in await self._ami.all_contacts()]
+        contacts = [contact_of(*row) for row in (await self._ami.contact_rows()).items()]
         homes = {contact.address.rpartition(":")[0] for contact in contacts if contact}
         at = now()
         async with self._database.session() as session:

@@ -1,5 +1,6 @@
 """What telephones say of themselves, failed logins counted, a REGISTER of our own. All pure."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbx.phones.attempts import MOST_ADDRESSES, MOST_FAILURES, WINDOW, Attempt, Watch, attempt_of
-from pbx.phones.contacts import contact_of
+from pbx.phones.contacts import Answer, answer_of, contact_of, next_to_ask
 from pbx.phones.register import PROBE, Login, authorization, parse_response, request
 from portal_api.user_agents import System, read_agent
 from store.intruders import MOST_NEW_ROWS, OTHERS, Failures, gathered
@@ -126,26 +127,54 @@ def test_thousands_of_names_become_few_rows() -> None:
     assert [one.username for one in told if one.count > 2] == [OTHERS]
 
 
+TOLD = {
+    "via_addr": "192.0.2.5",
+    "via_port": "33374",
+    "uri": "sip:1001@192.0.2.5:33374",
+    "user_agent": "MicroSIP/3.21.3",
+    "expiration_time": "1795530056",
+    "endpoint": "1001",
+}
+
+
 def test_a_contact() -> None:
-    told = {
-        "ObjectName": "1001;@59aac5cca7d6c1d703a9d707bef1487d",
-        "Endpoint": "1001",
-        "Uri": "sip:1001@192.0.2.5:33374",
-        "ViaAddr": "192.0.2.5",
-        "ViaPort": "33374",
-        "UserAgent": "MicroSIP/3.21.3",
-        "ExpirationTime": "1795530056",
-        "Status": "Reachable",
-        "RoundtripUsec": "12345",
-    }
-    contact = contact_of(told)
+    contact = contact_of("1001;@59aac5cca7d6c1d7", json.dumps(TOLD))
     assert contact is not None
-    assert (contact.username, contact.address, contact.latency_ms) == ("1001", "192.0.2.5:33374", 12.345)
-    unasked = contact_of({**told, "Status": "NonQualified", "RoundtripUsec": "N/A"})
-    assert unasked is not None
-    assert (unasked.reachable, unasked.latency_ms) == (None, None)
-    assert contact_of({**told, "ExpirationTime": "0"}) is None
-    assert contact_of({}) is None
+    assert (contact.username, contact.address) == ("1001", "192.0.2.5:33374")
+    assert contact.expires_at == datetime(2026, 11, 24, 14, 20, 56, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("1001", json.dumps(TOLD)),
+        ("1001;@a", "{"),
+        ("1001;@a", "[]"),
+        ("1001;@a", "{}"),
+        ("1001;@a", json.dumps({**TOLD, "expiration_time": "never"})),
+        ("1001;@a", json.dumps({**TOLD, "expiration_time": "9" * 30})),
+    ],
+)
+def test_what_is_no_contact(key: str, value: str) -> None:
+    assert contact_of(key, value) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "roundtrip", "expected"),
+    [
+        ("Reachable", "12345", Answer(True, 12.345)),
+        ("Reachable", "0", Answer(True, None)),
+        ("Unreachable", "777", Answer(False, None)),
+        ("NonQualified", "N/A", Answer()),
+        ("", "", Answer()),
+    ],
+)
+def test_answers(status: str, roundtrip: str, expected: Answer) -> None:
+    assert answer_of(status, roundtrip) == expected
+
+
+def test_newcomers_are_asked_first_and_then_everybody_in_turn() -> None:
+    assert next_to_ask(["a", "b", "c"], {"a": 2.0, "c": 1.0}, 2) == ["b", "c"]
 
 
 LOGIN = Login("127.0.0.1", 5060, "1001", "secret")
