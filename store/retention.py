@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store.chores import claim
 from store.database import Database
+from store.details_retention import purge_details
 from store.media import Media
 from store.messages import delete_messages
 from store.models import Account, VoiceMessage, now
@@ -55,6 +56,7 @@ async def keep_house(database: Database, media: Media) -> None:
         await _at_most_every(
             database, "purge_messages", PURGE_EVERY, lambda: purge_messages(database, media, now())
         )
+        await _at_most_every(database, "purge_details", SWEEP_EVERY, lambda: purge_details(database, now()))
         await _at_most_every(
             database, "sweep_files", SWEEP_EVERY, lambda: sweep_files(database, media, now())
         )

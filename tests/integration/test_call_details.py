@@ -13,6 +13,7 @@ from pbx.details.reading import Details
 from store.call_legs import SETTLE_CALL
 from store.channel_events import ReadByAnother
 from store.database import Database
+from store.details_retention import purge_details
 from store.devices import create_device, delete_device
 from store.jobs import take
 from store.models import Call, CallerKind, CallLeg, ChannelEvent, Device, Job, JournalEntry, LegRole, now
@@ -278,6 +279,16 @@ async def test_a_call_that_nobody_wrote_down_gets_its_record(
     async with desk.database.session() as session:
         events = await session.scalars(select(JournalEntry.event).where(JournalEntry.call_id == call_id))
         assert list(events) == ["arrived", "ended"]
+
+
+async def test_details_are_kept_for_fourteen_months(desk: Desk, ours: Furnished) -> None:
+    desk.happens(*lines_of(RUNG))
+    await desk.details.look()
+    await settle(desk, "n-3")
+    assert await purge_details(desk.database, clock(0) + timedelta(days=426)) == 0
+    assert await purge_details(desk.database, clock(0) + timedelta(days=429)) >= 5
+    assert await desk.legs() == []
+    assert await desk.call("n-3") is not None, "invoices stand on it"
 
 
 async def test_details_outlive_their_device(desk: Desk, ours: Furnished, phones: dict[str, str]) -> None:
