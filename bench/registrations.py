@@ -29,6 +29,7 @@ AT_ONCE = 50
 RESEND_S = 1.0
 FIND_S = 60.0
 IDLE_S = 15.0
+DIGESTED_S = 240.0
 
 
 @dataclass(frozen=True)
@@ -179,21 +180,35 @@ async def measure(switch: RunningSwitch, count: int) -> list[str]:
     """Print the figures; what is wrong with them."""
     began = time.monotonic()
     devices = await make_devices(switch, count)
-    print(f"{count} devices told to Asterisk: {time.monotonic() - began:.1f} s")
+    print(f"{count} devices told to Asterisk: {time.monotonic() - began:.1f} s", flush=True)
+    print(f"it worked on for {await calm(switch):.1f} s", flush=True)
     async with Telephones(switch.sip_port) as phones:
         took = await phones.register_all(devices)
-        print(f"registered: {took:.1f} s ({2 * count / took:.0f} requests/s)")
+        print(f"registered: {took:.1f} s ({2 * count / took:.0f} requests/s)", flush=True)
+        print(f"it worked on for {await calm(switch):.1f} s", flush=True)
         parts = {name: switch.pid(name) for name in ("asterisk", "controller", "signals")}
         idle, idle_s = await spent(parts, lambda: asyncio.sleep(IDLE_S))
         busy, busy_s = await spent(parts, lambda: phones.register_all(devices))
         for name in parts:
             share = idle[name] / idle_s
             each_us = (busy[name] - share * busy_s) / count * 1e6
-            print(f"{name}: {share:.1%} of a processor idle, {each_us:.0f} µs more for each refresh")
+            print(
+                f"{name}: {share:.1%} of a processor idle, {each_us:.0f} µs more for each refresh", flush=True
+            )
         times = {part: await restart(switch, part, devices, phones) for part in ("asterisk", "controller")}
         for part, seconds in times.items():
-            print(f"{part} killed: every device as before after {seconds:.1f} s")
+            print(f"{part} killed: every device as before after {seconds:.1f} s", flush=True)
         return [f"{part} took {seconds:.1f} s" for part, seconds in times.items() if seconds > LIMIT_S]
+
+
+async def calm(switch: RunningSwitch) -> float:
+    """Wait until Asterisk has digested so many new devices; how long that took, in seconds."""
+    began = time.monotonic()
+    while time.monotonic() - began < DIGESTED_S:
+        used, seconds = await spent({"asterisk": switch.pid("asterisk")}, lambda: asyncio.sleep(1))
+        if used["asterisk"] < 0.2 * seconds:
+            break
+    return time.monotonic() - began
 
 
 async def spent(

@@ -285,7 +285,7 @@ async def test_details_are_kept_for_fourteen_months(desk: Desk, ours: Furnished)
     desk.happens(*lines_of(RUNG))
     await desk.details.look()
     await settle(desk, "n-3")
-    assert await purge_details(desk.database, clock(0) + timedelta(days=426)) == 0
+    assert await purge_details(desk.database, clock(0) + timedelta(days=425)) == 0
     assert await purge_details(desk.database, clock(0) + timedelta(days=429)) >= 5
     assert await desk.legs() == []
     assert await desk.call("n-3") is not None, "invoices stand on it"
