@@ -1,8 +1,7 @@
 """Where devices are registered: asked of Asterisk now and then, whatever devices do meanwhile.
 
-A REGISTER costs nothing here. All contacts are read at once out of Asterisk's own database, which is cheap;
-AMI's list of contacts costs Asterisk the square of their number. How soon a device answers is asked of some
-of them each time, newcomers first.
+A REGISTER costs nothing here. All contacts are read at once out of Asterisk's own database. How soon a
+device answers is asked of some of them each time, newcomers first.
 """
 
 import asyncio

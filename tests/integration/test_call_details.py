@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from pbx.details import reading
 from pbx.details.reading import Details
+from store import channel_events
 from store.call_legs import SETTLE_CALL
 from store.channel_events import ReadByAnother
 from store.database import Database
@@ -176,7 +177,7 @@ async def test_two_readers_do_not_double(
     first, second = desk.details, desk.begin()
     await first.look()
     desk.happens(*lines_of(MESSAGE)[2:])
-    where = reading.where_read
+    where = channel_events.where_read
 
     async def before_the_other(*given: object) -> object:
         """It looks, then the other reads on."""
@@ -222,8 +223,8 @@ async def test_asterisk_was_killed_in_a_call(
 async def settle(desk: Desk, call_id: str) -> None:
     """Do the job, some seconds later."""
     async with desk.database.session() as session:
-        for job in await session.scalars(select(Job).where(Job.kind == SETTLE_CALL)):
-            job.run_at = now() - timedelta(seconds=1)
+        for waiting in await session.scalars(select(Job).where(Job.kind == SETTLE_CALL)):
+            waiting.run_at = now() - timedelta(seconds=1)
     (job,) = await take(desk.database, (SETTLE_CALL,), "w", 30, 10)
     assert job.subject_id == call_id
     await desk.details.settle(job)
