@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from store.database import Database
 from store.media import Media
 from store.models import Role
 from store.tokens import issue_token
-from tests.furnishing import FIRST_CALL, SECRET_KEY, Furnished
+from tests.furnishing import SECRET_KEY, Furnished
 from tests.integration.documented import Document
 
 
@@ -81,10 +80,8 @@ async def serving(parts: Parts) -> AsyncIterator[MakeClient]:
 
 
 @pytest.fixture
-async def api(database: Database, media: Media, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeClient]:
-    """A running API on the test's database, on the day after the first call."""
-    # Calls are shown for six months.
-    monkeypatch.setattr("store.calls.now", lambda: FIRST_CALL + timedelta(days=1))
+async def api(database: Database, media: Media) -> AsyncIterator[MakeClient]:
+    """A running API on the test's database."""
     parts = Parts(database, media, "test", SECRET_KEY, sip_server=SipServer("sip.example.jp", 5060, "udp"))
     async with serving(parts) as make_client:
         yield make_client
