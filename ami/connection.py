@@ -26,9 +26,13 @@ USERNAME = "denwaban"
 class _OneLife(Manager):  # type: ignore[misc]
     """A panoramisk manager that does not reconnect."""
 
-    def __init__(self, password: str) -> None:
+    def __init__(self, username: str, password: str, events: bool) -> None:
         super().__init__(
-            username=USERNAME, secret=password, events="off", ping_delay=86400, ping_interval=86400
+            username=username,
+            secret=password,
+            events="on" if events else "off",
+            ping_delay=86400,
+            ping_interval=86400,
         )
         self.loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self.loop.create_future()
@@ -55,8 +59,17 @@ class _Announced(Action):  # type: ignore[misc]
 class Ami:
     """Asterisk's manager interface. `run` keeps the connection; `send` uses it."""
 
-    def __init__(self, host: str, port: int, password: str) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        password: str,
+        username: str = USERNAME,
+        on_event: Callable[[dict[str, str]], None] | None = None,
+    ) -> None:
+        """`on_event` hears every event that Asterisk tells this user of; without it there are none."""
         self._host, self._port, self._password = host, port, password
+        self._username, self._on_event = username, on_event
         self._manager: _OneLife | None = None
         self.last_problem = "not connected yet"
 
@@ -77,7 +90,9 @@ class Ami:
             await asyncio.sleep(RETRY_S)
 
     async def _one_life(self, on_connected: Callable[[], None]) -> None:
-        manager = _OneLife(self._password)
+        manager = _OneLife(self._username, self._password, events=self._on_event is not None)
+        if (on_event := self._on_event) is not None:
+            manager.register_event("*", lambda _manager, event: on_event(dict(event)))
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(ACTION_LIMIT_S):
             connection = await loop.create_connection(AMIProtocol, self._host, self._port)

@@ -24,7 +24,7 @@ from sqlalchemy import insert
 
 from portal_api.main import build_app
 from portal_api.routing import Parts
-from store.calls import get_call, list_calls
+from store.calls import CallFilter, get_call, list_calls
 from store.database import Database, open_database
 from store.media import Media
 from store.messages import MessageFilter, list_messages
@@ -124,7 +124,7 @@ def _entry(number: int) -> NewEntry:
 
 async def _bare_calls(database: Database, account_id: str) -> Any:
     async with database.session() as session:
-        page = await list_calls(session, account_id, None, PageRequest())
+        page = await list_calls(session, account_id, CallFilter(), PageRequest())
     return [(row.id, row.caller, row.number and row.number.e164, row.started_at) for row in page.items]
 
 

@@ -46,7 +46,7 @@ def folders_of(settings: Settings, tool: Tool) -> AsteriskFolders:
 
 def write_configuration(settings: Settings, folders: AsteriskFolders) -> None:
     """Lay out Asterisk's folders: `asterisk-conf/` as it is, beside it what depends on settings."""
-    for folder in ("lib/keys", "run", "log", "spool"):
+    for folder in ("lib/keys", "run", "log", "spool", "cel"):
         (folders.state / folder).mkdir(parents=True, exist_ok=True)
     for spool in (settings.recording_spool, settings.call_spool, settings.fax_spool / "out"):
         spool.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +42,7 @@ KINDS = ("registration", "identify", "endpoint", "aor", "auth")
 LOOK_S = 0.5
 LONGEST_RING_S = 99
 DEVICE_FAMILY = "device"
-"""Asterisk-database family: user name -> fingerprint of what was written for it."""
+"""Asterisk-database family: user name -> fingerprints of what was written for it, by kind."""
 
 TRUNK_OBJECTS_FAMILY = "trunk-objects"
 """The same for trunks, by the names of their endpoints."""
@@ -138,6 +138,9 @@ class Provisioner:
         self._settings, self._sound = settings, sound
         self._database, self._ari, self._ami = database, ari, ami
         self._told: int | None = None
+        self._marks: dict[WantedDevice, str] = {}
+        """Devices we have looked at before -> their fingerprints."""
+
         self._until: datetime | None = None
         """When a schedule's next rule applies."""
         self.problem = "Asterisk was not told yet"
@@ -211,23 +214,32 @@ class Provisioner:
             await self._ami.remove(family, key)
 
     async def _tell_devices(self, wanted: Wanted) -> None:
-        objects = {}
+        told = await self._ami.read_family(DEVICE_FAMILY)
+        self._marks = {device: self._marks[device] for device in wanted.devices if device in self._marks}
         for device in wanted.devices:
+            before = told.get(device.username, "")
+            if device in self._marks and self._marks[device] == before:
+                continue
+            # Opening a password takes a moment; with thousands of devices, calls come between.
+            await asyncio.sleep(0)
             password = self._opened(device.sealed_password)
             if password is not None:
-                objects[device.username] = device_objects(self._settings, device, password)
-        kept = {device.username for device in wanted.devices}
-        await self._tell_objects(DEVICE_FAMILY, objects, kept)
+                objects = device_objects(self._settings, device, password)
+                self._marks[device] = await self._tell_one(DEVICE_FAMILY, device.username, objects, before)
+        for username in told.keys() - {device.username for device in wanted.devices}:
+            await self._ami.forget_contacts(username)
+            await self._take_away(DEVICE_FAMILY, username)
 
     async def _tell_trunks(self, wanted: Wanted) -> None:
-        objects = {}
+        told = await self._ami.read_family(TRUNK_OBJECTS_FAMILY)
         for trunk in wanted.trunks:
-            sealed = trunk.sealed_password
+            sealed, name = trunk.sealed_password, endpoint_of(trunk)
             password = self._opened(sealed) if sealed is not None else None
             if (sealed is None) == (password is None):
-                objects[endpoint_of(trunk)] = trunk_objects(self._settings, trunk, password)
-        kept = {endpoint_of(trunk) for trunk in wanted.trunks}
-        await self._tell_objects(TRUNK_OBJECTS_FAMILY, objects, kept)
+                objects = trunk_objects(self._settings, trunk, password)
+                await self._tell_one(TRUNK_OBJECTS_FAMILY, name, objects, told.get(name, ""))
+        for name in told.keys() - {endpoint_of(trunk) for trunk in wanted.trunks}:
+            await self._take_away(TRUNK_OBJECTS_FAMILY, name)
         # A trunk is dialled only once it is there.
         await self._tell(names.TRUNK_FAMILY, told_of_trunks(wanted.trunks))
 
@@ -238,25 +250,33 @@ class Provisioner:
             log.error("a password of SIP cannot be read", extra={"action": "seal_broken"})
             return None
 
-    async def _tell_objects(self, family: str, wanted: Mapping[str, Objects], kept: set[str]) -> None:
-        """Write what differs from what was told, by name; take away what is neither wanted nor `kept`."""
-        told = await self._ami.read_family(family)
-        for name, objects in wanted.items():
-            mark = self._fingerprint(objects)
-            if told.get(name) == mark:
-                continue
-            gone = set(KINDS) - {kind for kind, _ in objects} if name in told else set()
-            for kind in KINDS:
-                if kind in gone:
-                    await self._ari.delete_object(kind, name)
-            for kind, fields in objects:
-                await self._ari.put_object(kind, name, fields)
-            await self._ami.put(family, name, mark)
-        for name in told.keys() - kept:
-            for kind in KINDS:
+    async def _tell_one(self, family: str, name: str, objects: Objects, before: str) -> str:
+        """Write what differs from what was told `before`: fingerprints by kind, as it gives them anew."""
+        marks = [f"{kind}={self._fingerprint(fields)}" for kind, fields in objects]
+        told = before.split()
+        gone = {mark.partition("=")[0] for mark in told} - {kind for kind, _ in objects}
+        for kind in KINDS:
+            if kind in gone:
                 await self._ari.delete_object(kind, name)
-            await self._ami.remove(family, name)
+        for (kind, fields), mark in zip(objects, marks, strict=True):
+            if mark not in told:
+                await self._put_object(kind, name, fields)
+        if told != marks:
+            await self._ami.put(family, name, " ".join(marks))
+        return " ".join(marks)
 
-    def _fingerprint(self, objects: Objects) -> str:
-        text = json.dumps(objects, sort_keys=True).encode()
+    async def _put_object(self, kind: str, name: str, fields: dict[str, str]) -> None:
+        if kind == "aor":
+            # Changed in place, it would take where the device is registered now for a contact of its own,
+            # for good: a device that was logged out would go on ringing.
+            await self._ari.delete_object(kind, name)
+        await self._ari.put_object(kind, name, fields)
+
+    async def _take_away(self, family: str, name: str) -> None:
+        for kind in KINDS:
+            await self._ari.delete_object(kind, name)
+        await self._ami.remove(family, name)
+
+    def _fingerprint(self, fields: dict[str, str]) -> str:
+        text = json.dumps(fields, sort_keys=True).encode()
         return hmac.new(self._settings.secret_key.encode(), text, hashlib.sha256).hexdigest()[:32]

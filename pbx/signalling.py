@@ -1,23 +1,34 @@
-"""`python -m pbx.signalling`: lamps, texts and recordings, in a process that gives way to calls."""
+"""`python -m pbx.signalling`: what Asterisk is told and asked beside calls, in a process that gives way.
+
+Lamps and texts, recordings, call details, where devices are registered, logging them out, and who tries to
+break in.
+"""
 
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
+from pbx.details.reading import Details
+from pbx.dialplan.names import WATCHER
+from pbx.phones.contacts import Registrations
+from pbx.phones.guard import Guard
+from pbx.phones.release import Releases
 from pbx.recordings.adopt import RecordingAdoption
 from pbx.recordings.control import RecordingControl
-from pbx.recordings.transfers import TransferWatch
 from pbx.signals import Signals
 from settings import Settings
 from settings.service import run_services
+from store.call_legs import SETTLE_CALL
 from store.database import Database, open_database
 from store.media import Media
 from store.recording_control import control_job
+from store.releases import RELEASE_DEVICE
 from store.reports import report_by
 from store.worker import Worker
 
@@ -39,30 +50,54 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     ari = AriSession("127.0.0.1", settings.ari_connect_port, settings.ari_password)
     ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
     signals = Signals(database, ari, ami, settings.bind, settings.portal_url)
-    name = f"{settings.node}.signals"
+    releases = Releases(
+        database, settings.node, ari, ami, settings.local_host, settings.sip_port, settings.secret_key
+    )
 
     async def channel_ids() -> set[str]:
         return {channel["id"] for channel in await ari.channels()}
 
+    details = Details(database, settings.node, settings.channel_events, channel_ids)
+    guard = Guard(database, settings.node, ari, ami, settings.trunk_accept)
+    watcher = Ami("127.0.0.1", settings.ami_port, settings.ami_password, WATCHER, guard.heard)
+    name = f"{settings.node}.signals"
     recordings = RecordingAdoption(settings.call_spool, database, Media(settings.media), channel_ids)
     control = RecordingControl(database, ami, settings.call_spool)
-    transfers = TransferWatch(settings.call_spool, ari.bridges, control.renew)
-    handlers = {**signals.handlers, control_job(settings.node): control.carry_out}
+    handlers = {
+        **signals.handlers,
+        control_job(settings.node): control.carry_out,
+        RELEASE_DEVICE: releases.release,
+        SETTLE_CALL: details.settle,
+    }
     worker = Worker(database, name, handlers, AT_ONCE, poll_s=POLL_S)
+
+    def start_over() -> None:
+        # Asterisk may have been started anew: it knows no lamp, and no blocked address.
+        signals.start_over()
+        guard.start_over()
+
+    def problem() -> str:
+        away = "" if ami.connected else f"AMI: {ami.last_problem}"
+        waits = f"recordings: {recordings.problem}" if recordings.problem else ""
+        return worker.problem or away or details.problem or waits
+
     async with ari.only_asking():
         tasks = [
-            # Its connection tells of Asterisk's lives: a new one knows no lamp.
-            asyncio.create_task(ami.run(signals.start_over), name="ami"),
+            # Its connection tells of Asterisk's lives.
+            asyncio.create_task(ami.run(start_over), name="ami"),
+            asyncio.create_task(watcher.run(), name="watcher"),
             asyncio.create_task(signals.run(), name="lamps"),
+            asyncio.create_task(details.run(), name="details"),
+            asyncio.create_task(Registrations(database, settings.node, ami).run(), name="registrations"),
+            asyncio.create_task(guard.run(), name="guard"),
             asyncio.create_task(worker.run_anew(), name="worker"),
             asyncio.create_task(recordings.run(), name="recordings"),
-            asyncio.create_task(transfers.run(), name="transfers"),
-            asyncio.create_task(_keep_reporting(database, name, ami, worker, recordings), name="report"),
+            asyncio.create_task(_keep_reporting(database, name, problem, worker), name="report"),
         ]
         for task in tasks:
             # None ends by itself: one that does takes the process down, and it is started again.
             task.add_done_callback(lambda _: stop.set())
-        log.info("lamps, texts and recordings are looked after", extra={"action": "started"})
+        log.info("what comes beside calls is looked after", extra={"action": "started"})
         await stop.wait()
         failed = [task for task in tasks if task.done()]
         for task in tasks:
@@ -73,19 +108,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         task.result()
 
 
-async def _keep_reporting(
-    database: Database, name: str, ami: Ami, worker: Worker, recordings: RecordingAdoption
-) -> None:
+async def _keep_reporting(database: Database, name: str, problem: Callable[[], str], worker: Worker) -> None:
     while True:
-        waits = f"recordings: {recordings.problem}" if recordings.problem else ""
-        reason = worker.problem or ("" if ami.connected else f"AMI: {ami.last_problem}") or waits
+        reason = problem()
         details = {"pid": os.getpid(), "busy": worker.busy}
         said = partial(report_by, part=name, ready=not reason, reason=reason, details=details)
         try:
             async with asyncio.timeout(REPORT_S):
                 await database.transaction(said)
-        except (SQLAlchemyError, OSError, TimeoutError) as problem:
-            log.warning("no report: %s", problem, extra={"action": "report_failed"})
+        except (SQLAlchemyError, OSError, TimeoutError) as away:
+            log.warning("no report: %s", away, extra={"action": "report_failed"})
         await asyncio.sleep(REPORT_S)
 
 

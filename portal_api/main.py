@@ -15,6 +15,7 @@ from portal_api import browsers, docs_page, health, metrics, middleware
 from portal_api.access import known_scopes
 from portal_api.following import end_streams, tailing
 from portal_api.limits import Rate
+from portal_api.linphone import SipServer
 from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
@@ -26,6 +27,7 @@ from portal_api.resources import (
     deliveries,
     devices,
     events,
+    failed_logins,
     fax_settings,
     fax_submissions,
     faxes,
@@ -37,7 +39,9 @@ from portal_api.resources import (
     phonebook,
     phonebook_imports,
     prompts,
+    provisioning,
     recordings,
+    registrations,
     ringing,
     rules,
     schedules,
@@ -64,7 +68,7 @@ from portal_api.routing import (
 )
 from portal_api.sweeping import sweeping
 from portal_api.uses import USES, noting_uses
-from settings import SettingsRefused, read_settings
+from settings import Settings, SettingsRefused, read_settings
 from settings.logs import log_to
 from store.database import Database, open_database
 from store.housekeeping import keep_house
@@ -86,6 +90,9 @@ RESOURCES = [
     schedules.resource,
     prompts.resource,
     devices.resource,
+    provisioning.resource,
+    registrations.resource,
+    failed_logins.resource,
     messages.resource,
     notification_rules.resource,
     deliveries.resource,
@@ -112,6 +119,7 @@ RESOURCES = [
     audit_log.resource,
     health.resource,
     metrics.resource,
+    provisioning.public,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
 
@@ -180,6 +188,13 @@ async def _keeping_house(database: Database, media: Media) -> AsyncIterator[None
         await chores
 
 
+def sip_server(settings: Settings) -> SipServer:
+    """Where telephones register: with TLS where there is a port for it."""
+    if settings.sip_tls_port:
+        return SipServer(settings.public_sip_host, settings.sip_tls_port, "tls")
+    return SipServer(settings.public_sip_host, settings.sip_port, "udp")
+
+
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; then take no more requests and finish those begun."""
     try:
@@ -198,6 +213,8 @@ def main() -> None:
             notifications=settings.notifications,
             api=settings.api,
             access=settings.access,
+            sip_server=sip_server(settings),
+            public_url=settings.portal_url,
         )
     )
     app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))

@@ -31,6 +31,7 @@ PUBLIC: web.AppKey[frozenset[object]] = web.AppKey("public")
 """The handlers below `/api/v1` that ask nobody who they are."""
 
 RATE = web.AppKey("rate", Rate)
+SECRET_PATH = "/provisioning/"
 GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -52,7 +53,7 @@ async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResp
         log.info(
             "%s %s %d %.0fms request_id=%s token_id=%s",
             request.method,
-            request.rel_url.raw_path,
+            _shown_path(request),
             status,
             took_ms,
             request[REQUEST_ID],
@@ -60,6 +61,12 @@ async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResp
             extra={"action": "request"},
         )
     return response
+
+
+def _shown_path(request: web.Request) -> str:
+    """Without what opens a device's settings to whoever reads it."""
+    path = request.rel_url.raw_path
+    return f"{SECRET_PATH}…" if path.startswith(SECRET_PATH) else path
 
 
 @web.middleware

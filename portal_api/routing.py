@@ -23,6 +23,7 @@ from portal_api.access import Who, allows, roles_of, scope_of
 from portal_api.addresses import address_of
 from portal_api.forms import Form, read_form
 from portal_api.idempotency import HEADER, once
+from portal_api.linphone import SipServer
 from portal_api.preconditions import EDITS, Guard, is_known, tag_of
 from portal_api.problems import Problem, field_error, problem_of_validation
 from settings import AccessSettings, ApiSettings, NotificationSettings
@@ -65,6 +66,11 @@ class Parts:
     studio: Studio = field(default_factory=Studio)
     clock: Callable[[], datetime] = now
     api: ApiSettings = field(default_factory=ApiSettings)
+    sip_server: SipServer | None = None
+    """Where telephones are told to register."""
+
+    public_url: str | None = None
+    """Where the API is reached from outside; None: as the request says."""
 
 
 PARTS = web.AppKey("parts", Parts)

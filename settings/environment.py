@@ -90,6 +90,7 @@ class Settings:
     tariff: Path | None = None
     """The operator's tariff; None: none is published, and calls that cost are refused."""
 
+    sip_host: str | None = None
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
@@ -114,6 +115,11 @@ class Settings:
     def call_spool(self) -> Path:
         """Where Asterisk writes recordings of calls that people talk on, as above."""
         return self.var / "asterisk" / "spool" / "calls"
+
+    @property
+    def channel_events(self) -> Path:
+        """What Asterisk notes of every channel (CEL), a JSON object per line; older files lie beside it."""
+        return self.var / "asterisk" / "cel" / "events.json"
 
     @property
     def sounds(self) -> Path:
@@ -146,9 +152,21 @@ class Settings:
         return f"[{self.bind}]" if ":" in self.bind else self.bind
 
     @property
-    def api_url(self) -> str:
+    def public_sip_host(self) -> str:
+        """Where telephones are told to register, as it stands in a URI."""
+        portal = urlsplit(self.portal_url).hostname if self.portal_url else None
+        unspecified = ipaddress.ip_address(self.bind).is_unspecified
+        return self.sip_host or (unspecified and portal) or self.local_host
+
+    @property
+    def local_host(self) -> str:
+        """Where this machine itself reaches what listens on `bind`, as it stands in a URI."""
         reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
-        return f"http://{reachable.get(self.bind_host, self.bind_host)}:{self.api_port}"
+        return reachable.get(self.bind_host, self.bind_host)
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{self.local_host}:{self.api_port}"
 
 
 class _Reader:
@@ -243,6 +261,7 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         secret_key=given["SECRET_KEY"],
         portal_url=reader.parsed("PORTAL_URL", None, _base_url),
         tariff=reader.parsed("TARIFF", EXAMPLE_TARIFF if mode == "embedded" else None, _file),
+        sip_host=reader.parsed("SIP_HOST", None, _host),
         notifications=_notifications(reader),
         billing=_billing(reader, DEMO_ISSUER if mode == "embedded" else {}),
         api=ApiSettings(
@@ -465,6 +484,12 @@ def _hosts(raw: str) -> tuple[str, ...]:
     if not all(re.fullmatch(r"(\*\.)?[a-z0-9.-]+(:[0-9]{1,5})?", host) for host in hosts):
         raise ValueError("must be host names with commas, as *.example.com or example.com:8443")
     return hosts
+
+
+def _host(raw: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]+\]", raw):
+        raise ValueError("must be a host name or an address, IPv6 in brackets")
+    return raw
 
 
 def _smtp_url(raw: str) -> str:

@@ -1,13 +1,14 @@
 """Devices: the SIP accounts that register with us."""
 
 import secrets
+from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store import revisions
 from store.errors import Conflict, NotFound
-from store.models import Device
+from store.models import Call, Device, ProvisioningLink, Registration
 from store.pages import Page, PageRequest, read_page
 from store.sealing import seal
 
@@ -21,6 +22,12 @@ async def list_devices(session: AsyncSession, account_id: str, request: PageRequ
     """Give a page of the account's devices, oldest first."""
     rows = select(Device).where(Device.account_id == account_id)
     return await read_page(session, rows, (Device.created_at, Device.id), request, newest_first=False)
+
+
+async def every_device(session: AsyncSession, account_id: str) -> Sequence[Device]:
+    """Give all of the account's devices, oldest first."""
+    rows = select(Device).where(Device.account_id == account_id).order_by(Device.created_at, Device.id)
+    return (await session.scalars(rows)).all()
 
 
 async def get_device(session: AsyncSession, account_id: str, device_id: str) -> Device:
@@ -64,6 +71,26 @@ async def rotate_password(
 
 def new_password() -> str:
     return _random(PASSWORD_SIGNS, PASSWORD_LENGTH)
+
+
+async def rename_device(session: AsyncSession, account_id: str, device_id: str, name: str) -> Device:
+    """Call the device something else. Raises NotFound."""
+    device = await get_device(session, account_id, device_id)
+    device.name = name
+    return device
+
+
+async def delete_device(session: AsyncSession, account_id: str, device_id: str) -> None:
+    """Take the device away; it is logged out, and its calls that go on do. Raises NotFound.
+
+    Its call details stay: they know it by its user name.
+    """
+    await revisions.bump(session)
+    device = await get_device(session, account_id, device_id)
+    await session.execute(update(Call).where(Call.device_id == device.id).values(device_id=None))
+    for table in (Registration, ProvisioningLink):
+        await session.execute(delete(table).where(table.device_id == device.id))
+    await session.delete(device)
 
 
 def _random(signs: str, length: int) -> str:

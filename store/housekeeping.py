@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from store.chores import claim
 from store.database import Database
+from store.details_retention import purge_details
 from store.events import purge_events
 from store.fax_retention import purge_faxes
 from store.faxes import unknown_files
@@ -70,6 +71,7 @@ async def keep_house(database: Database, media: Media) -> None:
         ("purge_messages", PURGE_EVERY, lambda: purge_messages(database, media, now())),
         ("purge_recordings", PURGE_EVERY, lambda: purge_recordings(database, media, now())),
         ("miss_recordings", SWEEP_EVERY, lambda: miss_recordings(database, media, now())),
+        ("purge_details", SWEEP_EVERY, lambda: purge_details(database, now())),
         ("purge_faxes", PURGE_EVERY, lambda: purge_faxes(database, media, now())),
         ("sweep_files", SWEEP_EVERY, lambda: sweep_files(database, media, now())),
         ("purge_events", PURGE_EVERY, lambda: purge_events(database, now())),

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from store.database import Database, open_database
 from store.media import Media
 from store.migrate import migrate
 from store.models import Base
-from tests.furnishing import Furnished, furnish
+from tests.furnishing import FIRST_CALL, Furnished, furnish
 from tests.postgres import create_database, running_postgres
 
 TESTS = Path(__file__).parent
@@ -76,13 +77,19 @@ def media(tmp_path: Path) -> Media:
 
 
 @pytest.fixture
-async def ours(database: Database, media: Media) -> Furnished:
+def day_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock by which calls are shown for six months stands a day after the first call."""
+    monkeypatch.setattr("store.calls.now", lambda: FIRST_CALL + timedelta(days=1))
+
+
+@pytest.fixture
+async def ours(database: Database, media: Media, day_after: None) -> Furnished:
     async with database.session() as session:
         return await furnish(session, media, "株式会社あさひ", "+81312345678")
 
 
 @pytest.fixture
-async def theirs(database: Database, media: Media) -> Furnished:
+async def theirs(database: Database, media: Media, day_after: None) -> Furnished:
     """Another customer's account."""
     async with database.session() as session:
         return await furnish(session, media, "有限会社ゆうひ", "+81612345678")

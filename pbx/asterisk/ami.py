@@ -14,6 +14,9 @@ SHOW_LIMIT_S = 0.3
 
 __all__ = ["Ami", "AsteriskAway", "AsteriskRefused"]
 
+CONTACT_FAMILY = "registrar/contact"
+"""Where Asterisk keeps the contacts that it registered."""
+
 
 class Ami(Connection):
     """Asterisk's manager interface, with the control plane's own questions."""
@@ -67,3 +70,21 @@ class Ami(Connection):
         answer = await self.send("Getvar", Variable=f"PJSIP_DIAL_CONTACTS({username})")
         prefix = f"PJSIP/{username}/"
         return [contact.removeprefix(prefix) for contact in str(answer.value).split(f"&{prefix}") if contact]
+
+    async def forget_contacts(self, username: str) -> None:
+        """Remove the contacts of a device that goes: whoever has its name later must not have them."""
+        for key in await self.contact_rows():
+            if key.startswith(f"{username};@"):
+                await self.remove(CONTACT_FAMILY, key)
+
+    async def contact_rows(self) -> dict[str, str]:
+        """The contacts of all devices as Asterisk keeps them: `<user name>;@<hash>` -> JSON."""
+        return await self.read_family(CONTACT_FAMILY)
+
+    async def contact_status(self, contact: str) -> tuple[str, str]:
+        """Of one contact: whether it answers, in Asterisk's word, and in how many microseconds."""
+        said = [
+            str((await self.send("Getvar", Variable=f"PJSIP_CONTACT({contact},{field})")).value)
+            for field in ("status", "rtt")
+        ]
+        return said[0], said[1]

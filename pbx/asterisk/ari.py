@@ -439,6 +439,31 @@ class AriSession:
             if problem := unless_gone(refused.status, str(refused)):
                 raise problem from None
 
+    async def refuse_address(self, address: str) -> None:
+        """Answer 403 to every SIP request from an address, until it is admitted or Asterisk restarts."""
+        path = _block(address)
+        fields = [{"attribute": "deny", "value": f"{address}/{128 if ':' in address else 32}"}]
+        # Asterisk makes such an object, and then answers 500: it cannot write it down for the answer.
+        with suppress(AsteriskRefused):
+            await self._ask_http("PUT", path, json={"fields": fields})
+        try:
+            await self._ask_http("GET", path)
+        except AsteriskRefused as refused:
+            if refused.status != 500:
+                raise
+
+    async def admit_address(self, address: str) -> None:
+        with suppress(AsteriskRefused):
+            await self._ask_http("DELETE", _block(address))
+
+    async def end_channel(self, channel: str) -> None:
+        """Hang up a channel, ours or not; one that is gone already is no error."""
+        try:
+            await self._ask_http("DELETE", f"/channels/{quote(channel)}", reason="normal")
+        except AsteriskRefused as refused:
+            if problem := unless_gone(refused.status, str(refused)):
+                raise problem from None
+
     async def send_message(self, username: str, contact: str, sender: str, body: str) -> None:
         """Send a SIP MESSAGE to one contact of a device; that it was taken there is not known."""
         to = f"pjsip:{username}/{contact}"
@@ -448,6 +473,10 @@ class AriSession:
 
 def _object_path(kind: str, name: str) -> str:
     return f"/asterisk/config/dynamic/res_pjsip/{kind}/{quote(name)}"
+
+
+def _block(address: str) -> str:
+    return f"/asterisk/config/dynamic/res_pjsip/acl/block-{quote(address.replace(':', '_'))}"
 
 
 def _cork(wire: WSTransport, shut: bool) -> None:

@@ -5,6 +5,9 @@ from store import fax_line
 APPLICATION = "denwaban"
 """Our Stasis application."""
 
+WATCHER = "denwaban-watcher"
+"""AMI user that hears of logins that failed, and may do nothing."""
+
 CONTEXT_TRUNK = "from-trunk"
 CONTEXT_CALLED = "called"
 """A call from a trunk, by the number that was called."""

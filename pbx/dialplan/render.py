@@ -56,6 +56,7 @@ def render_all(settings: Settings, folders: AsteriskFolders) -> dict[str, str]:
         "http.conf": http_conf(settings),
         "ari.conf": ari_conf(settings),
         "manager.conf": manager_conf(settings),
+        "cel_custom.conf": cel_custom_conf(settings),
         "pjsip.conf": pjsip_conf(settings),
         "rtp.conf": rtp_conf(settings),
         "udptl.conf": udptl_conf(settings),
@@ -144,6 +145,41 @@ permit = 127.0.0.1/255.255.255.255
 read = none
 write = system,call,reporting,command,originate
 writetimeout = 1000
+
+[{names.WATCHER}]
+secret = {settings.ami_password}
+deny = 0.0.0.0/0.0.0.0
+permit = 127.0.0.1/255.255.255.255
+read = security
+write = none
+writetimeout = 1000
+eventfilter(action(include),name(ChallengeResponseFailed)) =
+eventfilter(action(include),name(InvalidAccountID)) =
+"""
+
+
+EVENT_FIELDS = (
+    "eventtype",
+    "eventtime(%s.%6q)",
+    "num",
+    "name",
+    "userfield",
+    "exten",
+    "context",
+    "channame",
+    "appname",
+    "uniqueid",
+    "linkedid",
+    "eventextra",
+)
+"""Of a channel's event. Plain fields: dialplan functions here would cost more than the call."""
+
+
+def cel_custom_conf(settings: Settings) -> str:
+    return f"""\
+[{settings.channel_events}]
+format = json
+fields = {",".join(EVENT_FIELDS)}
 """
 
 
@@ -160,6 +196,8 @@ type = global
 user_agent = Denwaban
 endpoint_identifier_order = username,ip
 max_initial_qualify_time = 4
+unidentified_request_count = 5
+unidentified_request_period = 5
 """,
         _transport("udp", "udp", f"{settings.bind_host}:{settings.sip_port}"),
         _transport("tcp", "tcp", f"{settings.bind_host}:{settings.sip_port}"),
@@ -199,7 +237,7 @@ def _trunk(settings: Settings) -> str:
     media = "\n".join(f"{name} = {value}" for name, value in media_fields(settings).items())
     matches = "\n".join(f"match = {network}" for network in settings.trunk_accept)
     # The trunk is inside our trust: it alone may assert a caller's number (RFC 3325). Its name has a hyphen,
-    # which no device's name may have.
+    # which no device's name may have. Only its address tells it: by its name anybody could come.
     return f"""\
 [trunk-main]
 type = endpoint
@@ -207,6 +245,7 @@ context = {names.CONTEXT_TRUNK}
 disallow = all
 allow = ulaw,alaw
 aors = trunk-main
+identify_by = ip
 {media}
 trust_id_inbound = yes
 trust_id_outbound = yes
@@ -288,7 +327,8 @@ def device_objects(settings: Settings, device: WantedDevice, password: str) -> O
         "max_contacts": "5",
         "remove_existing": "yes",
         "minimum_expiration": "60",
-        "qualify_frequency": "0",
+        # How long it takes to answer is shown; and a way through a router stays open.
+        "qualify_frequency": "60",
     }
     endpoint = {
         "context": names.CONTEXT_DEVICE,
@@ -296,6 +336,7 @@ def device_objects(settings: Settings, device: WantedDevice, password: str) -> O
         "allow": "!all,ulaw,alaw",
         "auth": username,
         "aors": username,
+        "identify_by": "username",
         "mailboxes": f"{device.account_id}@{names.CONTEXT_LAMP}",
         "callerid": f'"{_quoted(device.name)}" <{device.shown_as}>',
         **media_fields(settings),

@@ -64,6 +64,22 @@ async def get_device(ask: Ask, account_id: str, device_id: str) -> Device:
         return Device.of(await devices.get_device(session, account_id, device_id))
 
 
+class DeviceChange(Body):
+    name: Label
+
+
+@resource.patch("/devices/{device_id}", "端末の名前を変える")
+async def change_device(ask: Ask, account_id: str, device_id: str, body: DeviceChange) -> Device:
+    async with ask.session() as session:
+        return Device.of(await devices.rename_device(session, account_id, device_id, body.name))
+
+
+@resource.delete("/devices/{device_id}", "端末を削除する。ログイン中ならログアウトする")
+async def delete_device(ask: Ask, account_id: str, device_id: str) -> None:
+    async with ask.session() as session:
+        await devices.delete_device(session, account_id, device_id)
+
+
 @resource.post("/devices/{device_id}/password", "パスワードを作り直す。古いものは使えなくなる")
 async def rotate_password(ask: Ask, account_id: str, device_id: str) -> DeviceWithPassword:
     async with ask.session() as session:

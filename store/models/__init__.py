@@ -22,6 +22,7 @@ from store.models.billing import (
     TopUp,
     TopUpSource,
 )
+from store.models.call_legs import CallLeg, ChannelEvent, EventsRead, LegRole
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.events import Event, IdempotencyKey
 from store.models.faxes import (
@@ -68,6 +69,15 @@ from store.models.phonebook import (
     PhonebookNumber,
     StandbyType,
 )
+from store.models.phones import (
+    BlockedAddress,
+    DeviceRelease,
+    FailedLogin,
+    LoginFailure,
+    ProvisioningLink,
+    Registration,
+    ReleaseState,
+)
 from store.models.recordings import Recording, RecordingSetting, RecordingTranscript
 from store.models.ringing import BlockedCaller, RingPlan, Treatment
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
@@ -86,9 +96,12 @@ __all__ = [
     "AuditAction",
     "AuditEntry",
     "Base",
+    "BlockedAddress",
     "BlockedCaller",
     "Call",
+    "CallLeg",
     "CallerKind",
+    "ChannelEvent",
     "Charge",
     "ChargeKind",
     "Chore",
@@ -102,10 +115,13 @@ __all__ = [
     "Device",
     "DeviceCalling",
     "DevicePhonebook",
+    "DeviceRelease",
     "DidLocation",
     "EndedBy",
     "EntryKind",
     "Event",
+    "EventsRead",
+    "FailedLogin",
     "Fax",
     "FaxAccess",
     "FaxAttempt",
@@ -124,6 +140,8 @@ __all__ = [
     "Job",
     "JobState",
     "JournalEntry",
+    "LegRole",
+    "LoginFailure",
     "MessageOutcome",
     "MessageSource",
     "MessageStatus",
@@ -146,9 +164,12 @@ __all__ = [
     "PhonebookNumber",
     "Prompt",
     "PromptPurpose",
+    "ProvisioningLink",
     "Recording",
     "RecordingSetting",
     "RecordingTranscript",
+    "Registration",
+    "ReleaseState",
     "Reservation",
     "Revision",
     "RingPlan",

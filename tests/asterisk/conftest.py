@@ -56,8 +56,13 @@ def running(
     tmp_path_factory: pytest.TempPathFactory, ari_cable: tuple[Cable, int]
 ) -> Iterator[RunningSwitch]:
     cable, ari_port = ari_cable
-    ports = {"DENWABAN_ARI_PORT": str(ari_port), "DENWABAN_ARI_CONNECT_PORT": str(cable.port)}
-    with running_switch(tmp_path_factory.mktemp("switch") / "var", **ports) as switch:
+    chosen = {
+        "DENWABAN_ARI_PORT": str(ari_port),
+        "DENWABAN_ARI_CONNECT_PORT": str(cable.port),
+        # Above these are strangers.
+        "DENWABAN_TRUNK_ACCEPT": "127.0.0.0/26",
+    }
+    with running_switch(tmp_path_factory.mktemp("switch") / "var", **chosen) as switch:
         yield switch
 
 

@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from argon2 import PasswordHasher
 
+from portal_api.linphone import SipServer
 from portal_api.main import build_app
 from portal_api.routing import Parts
 from store import passwords
@@ -83,7 +84,8 @@ async def serving(parts: Parts) -> AsyncIterator[MakeClient]:
 @pytest.fixture
 async def api(database: Database, media: Media) -> AsyncIterator[MakeClient]:
     """A running API on the test's database."""
-    async with serving(Parts(database, media, "test", SECRET_KEY)) as make_client:
+    parts = Parts(database, media, "test", SECRET_KEY, sip_server=SipServer("sip.example.jp", 5060, "udp"))
+    async with serving(parts) as make_client:
         yield make_client
 
 

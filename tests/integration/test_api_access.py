@@ -45,6 +45,7 @@ async def made(owner: Client, account: Furnished) -> dict[str, str]:
     entry = await owner.post("/api/v1/phonebook/entries", tanaka)
     table = FormData({"file": BytesIO("名前,電話番号\n鈴木,0312345678\n".encode())})
     imported = await owner("POST", "/api/v1/phonebook/imports", data=table)
+    release = await owner.post(f"/api/v1/devices/{account.device_id}/registrations:release", {})
     return {
         "whitelist_id": whitelist.body["id"],
         "schedule_id": schedule.body["id"],
@@ -55,6 +56,7 @@ async def made(owner: Client, account: Furnished) -> dict[str, str]:
         "spare_token_id": spare.body["id"],
         "entry_id": entry.body["id"],
         "import_id": imported.body["id"],
+        "release_id": release.body["id"],
     }
 
 
@@ -80,6 +82,7 @@ UNMADE = dict.fromkeys(
         "submission_id",
         "page",
         "trunk_id",
+        "release_id",
     ),
     "unmade",
 )
@@ -122,6 +125,8 @@ BODIES = {
     "/api/v1/phonebook/imports/{import_id}:apply": {},
     "/api/v1/devices/{device_id}/phonebook": {"standby_type": "list"},
     "/api/v1/devices/{device_id}/phonebook/links": {},
+    "/api/v1/devices/{device_id}": {"name": "奪う"},
+    "/api/v1/devices/{device_id}/registrations:release": {"end_calls": True},
     "/api/v1/messages/{message_id}": {"note": "奪う"},
     "/api/v1/messages/{message_id}/transcript": {"text": "奪う"},
     "/api/v1/messages/{message_id}/transcript:rerun": {},
@@ -143,6 +148,7 @@ LAST = {
     "/api/v1/rules/{rule_id}": 1,
     "/api/v1/phonebook/entries/{entry_id}": 1,
     "/api/v1/phonebook/imports/{import_id}": 1,
+    "/api/v1/devices/{device_id}": 1,
     "/api/v1/messages/{message_id}": 1,
     "/api/v1/recordings/{recording_id}": 1,
     "/api/v1/prompts/{prompt_id}": 2,

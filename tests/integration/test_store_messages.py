@@ -99,7 +99,7 @@ async def test_calls_are_listed_with_their_number(
     database: Database, ours: Furnished, theirs: Furnished
 ) -> None:
     async with database.session() as session:
-        page = await calls.list_calls(session, ours.account_id, None, PageRequest())
+        page = await calls.list_calls(session, ours.account_id, calls.CallFilter(), PageRequest())
         journal = await calls.read_journal(session, ours.account_id, ours.call_id)
     assert [(call.id, call.number and call.number.e164) for call in page.items] == [(ours.call_id, ours.e164)]
     assert [entry.event for entry in journal] == ["arrived", "answered", "ended"]

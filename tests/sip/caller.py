@@ -45,9 +45,14 @@ class SipCaller:
     """One phone with one SIP port and any number of calls; an RTP port each."""
 
     def __init__(
-        self, local_host: str = "127.0.0.1", transport: Literal["udp", "tcp"] = "udp", local_port: int = 0
+        self,
+        local_host: str = "127.0.0.1",
+        transport: Literal["udp", "tcp"] = "udp",
+        local_port: int = 0,
+        user_agent: str = "",
     ) -> None:
         self.host = local_host
+        self._user_agent = user_agent
         self._local_port = local_port
         self._udp = UdpTransport(self._receive)
         self._tcp = TcpTransport(self._receive)
@@ -142,6 +147,8 @@ class SipCaller:
         request = self._registration.request("REGISTER", self.via())
         request.headers.add("Contact", self.contact(username))
         request.headers.add("Expires", str(expires_s))
+        if self._user_agent:
+            request.headers.add("User-Agent", self._user_agent)
         response = await self._transact_authorized(request, peer)
         if response.status >= 300:
             raise Refused(response.status, response.reason)

@@ -1,0 +1,125 @@
+"""Call details from real calls, also those that the control plane did not see the end of."""
+
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from tests.asterisk.conftest import TONE_HZ, Line
+from tests.running_switch import Json, RunningSwitch, eventually, until
+from tests.sip import SipCaller, silence_of, tone_of
+
+pytestmark = pytest.mark.asterisk
+
+
+def registrar(switch: RunningSwitch) -> str:
+    return f"sip:127.0.0.1:{switch.sip_port}"
+
+
+async def legs_of(switch: RunningSwitch, caller_number: str, count: int) -> tuple[Json, list[Json]]:
+    """The only call of a caller and its legs, once there are so many."""
+
+    async def told() -> Json | None:
+        calls = await switch.calls_of(caller_number)
+        call = await switch.ask("GET", f"/api/v1/calls/{calls[0]['id']}") if calls else None
+        return call if call and call["ended_at"] and len(call["legs"]) >= count else None
+
+    call = await eventually(told, 45, f"{count} legs of {caller_number}")
+    assert call is not None
+    assert len(call["legs"]) == count
+    return call, call["legs"]
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+async def test_a_message_is_one_leg(switch: RunningSwitch, line: Line, caller_number: str) -> None:
+    async with SipCaller() as caller:
+        call = await caller.invite(switch.uri(line.dialled), caller_number)
+        await call.answered(5)
+        await call.hear(tone_of(TONE_HZ), 10)
+        await call.hear(silence_of(0.1), 5)
+        await call.press("#")
+        await call.ended(10)
+    told, (leg,) = await legs_of(switch, caller_number, 1)
+    assert (leg["role"], leg["device"], leg["result"]) == ("caller", None, "answered")
+    assert leg["other_party"] == told["other_party"] == f"+81{caller_number[1:]}"
+    for moment in ("started_at", "answered_at", "ended_at"):
+        assert abs((at(leg[moment]) - at(told[moment])).total_seconds()) < 0.6, moment
+
+
+async def test_a_hidden_caller_is_hidden_in_the_legs(switch: RunningSwitch, line: Line) -> None:
+    hidden = "0399990000"
+    headers = {"Privacy": "id", "P-Asserted-Identity": f"<sip:{hidden}@127.0.0.1>"}
+    async with SipCaller() as caller:
+        call = await caller.invite(switch.uri(line.dialled), "anonymous", headers=headers)
+        await call.answered(5)
+        await call.hang_up()
+
+    async def newest() -> Json | None:
+        calls = (await switch.ask("GET", f"/api/v1/calls?number_id={line.number_id}&limit=1"))["items"]
+        told = await switch.ask("GET", f"/api/v1/calls/{calls[0]['id']}")
+        return told if told["other_party"] is None and told["legs"] else None
+
+    told = await eventually(newest, 30, "the legs of the hidden call")
+    assert told is not None
+    assert [leg["other_party"] for leg in told["legs"]] == [None]
+    assert hidden[1:] not in str(told)
+
+
+@pytest.mark.parametrize("dies", ["nobody", "controller and signals", "asterisk"])
+async def test_a_call_between_people(
+    switch: RunningSwitch, line: Line, caller_number: str, dies: str
+) -> None:
+    path = f"/api/v1/numbers/{line.number_id}/rusurepo"
+    first, second = switch.ready["devices"]
+    await switch.ask("PUT", path, json={"enabled": False, "rule_id": line.usual_rule})
+    until(lambda: "off" in switch.asterisk_says(f"database get number/{line.e164} rusurepo"), 15, "told")
+    try:
+        async with SipCaller() as one, SipCaller() as two, SipCaller() as caller:
+            await one.register(first["username"], first["password"], registrar(switch))
+            await two.register(second["username"], second["password"], registrar(switch))
+            outside = await caller.invite(switch.uri(line.dialled), caller_number)
+            inside, other = await one.incoming(10), await two.incoming(10)
+            other.ring()
+            await inside.answer()
+            await outside.answered(5)
+            if dies == "controller and signals":
+                # Before the call ends: nobody of ours sees it.
+                for part in ("controller", "signals"):
+                    switch.kill(part)
+            if dies == "asterisk":
+                # So long that what lives was looked at.
+                await asyncio.sleep(8)
+                before = switch.kill("asterisk")
+                until(lambda: switch.ready["pids"]["asterisk"] not in {None, before}, 20, "it is back")
+                switch.wait_ready()
+            else:
+                await asyncio.sleep(1.2)
+                await outside.hang_up()
+                await inside.ended(5)
+            for phone, device in ((one, first), (two, second)):
+                await phone.register(device["username"], device["password"], registrar(switch), expires_s=0)
+        told, legs = await legs_of(switch, caller_number, 3)
+    finally:
+        await switch.ask("PUT", path, json={"enabled": True, "rule_id": line.usual_rule})
+        until(lambda: "on" in switch.asterisk_says(f"database get number/{line.e164} rusurepo"), 15, "told")
+    by_device = {leg["device"]: leg for leg in legs}
+    assert by_device[None]["role"] == "caller"
+    assert by_device[first["username"]]["result"] == "answered"
+    assert by_device[second["username"]]["result"] == "answered_elsewhere"
+    assert {leg["other_party"] for leg in legs} == {f"+81{caller_number[1:]}"}
+    assert by_device[None]["end_seen"] is (dies != "asterisk")
+    talked = (at(by_device[None]["ended_at"]) - at(by_device[None]["answered_at"])).total_seconds()
+    assert 1.1 < talked < 2.5 if dies != "asterisk" else 2 < talked < 13
+
+    async def right() -> bool:
+        call = await switch.ask("GET", f"/api/v1/calls/{told['id']}")
+        gaps = [
+            abs((at(call[moment] or call["started_at"]) - at(by_device[None][moment])).total_seconds())
+            for moment in ("answered_at", "ended_at")
+        ]
+        return max(gaps) <= 0.5 and call["device_id"] == first["id"]
+
+    await eventually(right, 20, "the record says the same")
