@@ -125,6 +125,8 @@ def test_every_setting_is_moved() -> None:
     """So that the second golden file shows each of them that Asterisk could know of."""
     same = {
         "access",
+        "tariff",
+        "billing",
         "api",
         "fax_channels",
         "fax_retry_s",
