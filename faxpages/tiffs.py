@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont, TiffImagePlugin, UnidentifiedImageError
@@ -39,7 +40,7 @@ class Page:
 
 def write_pages(pages: Iterable[Page], path: Path) -> int:
     """Write them one by one as a new TIFF at `path`; how many there were."""
-    count = 0
+    written = 0
     with TiffImagePlugin.AppendingTiffWriter(str(path), new=True) as file:
         for page in pages:
             tags = TiffImagePlugin.ImageFileDirectory_v2()
@@ -47,8 +48,8 @@ def write_pages(pages: Iterable[Page], path: Path) -> int:
             tags[UNIT_TAG] = INCH
             page.image.save(file, format="TIFF", compression="group4", tiffinfo=tags)
             file.newFrame()
-            count += 1
-    return count
+            written += 1
+    return written
 
 
 def read_pages(path: Path, first: int = 1) -> Iterator[Page]:
@@ -56,7 +57,8 @@ def read_pages(path: Path, first: int = 1) -> Iterator[Page]:
     given = 0
     try:
         with Image.open(path, formats=["TIFF"]) as file:
-            for index in range(first - 1, getattr(file, "n_frames", 1)):
+            # Not by their number: to count them, Pillow would have to understand a broken one too.
+            for index in count(first - 1):
                 file.seek(index)
                 tags = getattr(file, "tag_v2", {})
                 lines = float(tags.get(Y_TAG, FINE_LINES_PER_INCH)) or FINE_LINES_PER_INCH

@@ -16,7 +16,7 @@ from pbx.agi.server import AgiServer
 from pbx.agi.spooled import spooled
 from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
-from pbx.asterisk.fax_guard import FaxGuard
+from pbx.asterisk.fax_watch import FaxWatch
 from pbx.asterisk.supervisor import Supervisor
 from pbx.dialplan.names import AGI_SPOOLED
 from pbx.flows.runner import Parts, Runner
@@ -138,7 +138,7 @@ async def run(settings: Settings) -> None:
     background.start("ami", ami.run())
     background.start("ari", ari.run(on_connected, runner.on_event))
     background.start("provisioning", provisioner.run())
-    background.start("fax guard", FaxGuard(ari, settings.fax_spool).run())
+    background.start("fax watch", FaxWatch(ari, ami, settings.fax_spool).run())
     background.start("adoption", adoption.run())
     background.start("heartbeat", keep_beating())
     background.start("report", keep_reporting())

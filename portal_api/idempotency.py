@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEADER = "Idempotency-Key"
+JSON = "application/json"
 REPLAYED = "Idempotent-Replayed"
 KEY = re.compile(r"[!-~]{1,255}")
 UNDER_WAY = timedelta(seconds=150)
@@ -56,14 +57,19 @@ async def once(ask: "Ask", body: BaseModel | None, respond: Respond) -> web.Stre
     except (Problem, StoreError, VoicesError, web.HTTPException):
         await _give_back(ask, key)
         raise
-    if isinstance(response, web.Response) and isinstance(response.body, bytes) and response.status < 400:
-        kept = json.dumps({"body": response.body.decode(), "content_type": response.content_type})
+    if isinstance(response, web.Response) and response.status < 300 and _can_be_kept(response):
+        kept = json.dumps({"body": response.text or "", "content_type": response.content_type})
         with suppress(Problem):
             async with ask.session() as session:
                 await idempotency.keep_answer(session, secret_key, token_id, key, response.status, kept)
     else:
         await _give_back(ask, key)
     return response
+
+
+def _can_be_kept(response: web.Response) -> bool:
+    """Not a file: it is simply made again."""
+    return response.content_type == JSON or response.body is None
 
 
 def _again(known: idempotency.Answered, digest: str) -> web.Response:

@@ -11,7 +11,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from portal_api import docs_page, health, middleware
+from portal_api import browsers, docs_page, health, metrics, middleware
 from portal_api.access import known_scopes
 from portal_api.following import end_streams, tailing
 from portal_api.limits import Rate
@@ -44,7 +44,18 @@ from portal_api.resources import (
     users,
     whitelists,
 )
-from portal_api.routing import PARTS, READERS, SCOPES, Parts, Route, bound, readers_of
+from portal_api.routing import (
+    ALLOWED,
+    PARTS,
+    PATH_NAME,
+    READERS,
+    SCOPES,
+    Parts,
+    Route,
+    allowed_of,
+    bound,
+    readers_of,
+)
 from portal_api.sweeping import sweeping
 from portal_api.uses import USES, noting_uses
 from settings import SettingsRefused, read_settings
@@ -57,6 +68,8 @@ LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
 """How long a request waits for SQLite's one writer; then it is told to come back."""
 SHUTDOWN_TIMEOUT_S = 10.0
+KEEPALIVE_TIMEOUT_S = 30.0
+"""How long a connection may go without a whole request head, its first one included."""
 
 RESOURCES = [
     numbers.resource,
@@ -86,6 +99,7 @@ RESOURCES = [
     trunks.resource,
     audit_log.resource,
     health.resource,
+    metrics.resource,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
 
@@ -93,14 +107,23 @@ ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.rou
 def build_app(parts: Parts) -> web.Application:
     """Put the API together. Whoever opened the database in `parts` closes it."""
     app = web.Application(
-        middlewares=[middleware.name_and_log, middleware.shape_errors, middleware.authenticate],
+        middlewares=[
+            metrics.count_requests,
+            middleware.name_and_log,
+            browsers.compress,
+            browsers.answer_preflights,
+            middleware.shape_errors,
+            middleware.authenticate,
+        ],
         client_max_size=LARGEST_BODY_BYTES,
     )
     app[PARTS] = parts
     app.on_cleanup.append(lambda _app: parts.studio.close())
     app.cleanup_ctx.append(tailing)
     app.on_shutdown.append(end_streams)
+    app[metrics.REQUESTS] = metrics.Requests()
     app[READERS] = readers_of(ROUTES)
+    app[ALLOWED] = allowed_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     app[middleware.RATE] = Rate(parts.access.requests_per_s)
     app[SCOPES] = frozenset(known_scopes((route.method, route.path) for route in ROUTES if not route.public))
@@ -109,9 +132,11 @@ def build_app(parts: Parts) -> web.Application:
     public: set[object] = set()
     for route in ROUTES:
         handler = bound(route)
-        app.router.add_route(route.method, route.path, handler)
+        # `/messages/{message_id}` is not to match `/messages/x:mark`.
+        path = PATH_NAME.sub(r"{\1:[^/:]+}", route.path)
+        app.router.add_route(route.method, path, handler)
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, handler)
+            app.router.add_route("HEAD", path, handler)
         if route.public:
             public.add(handler)
     app[middleware.PUBLIC] = frozenset(public)
@@ -159,6 +184,7 @@ def main() -> None:
             settings.node,
             settings.secret_key,
             notifications=settings.notifications,
+            api=settings.api,
             access=settings.access,
         )
     )
@@ -175,6 +201,7 @@ def main() -> None:
             host=settings.bind,
             port=settings.api_port,
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
             access_log=None,
             print=None,
             loop=uvloop.new_event_loop(),

@@ -9,6 +9,7 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from portal_api.browsers import add_headers
 from portal_api.limits import Rate
 from portal_api.problems import (
     Problem,
@@ -17,7 +18,7 @@ from portal_api.problems import (
     problem_of_voices,
     problem_response,
 )
-from portal_api.routing import API, IDENTITY, PARTS, REQUEST_ID, short_session
+from portal_api.routing import ALLOWED, API, IDENTITY, PARTS, REQUEST_ID, short_session
 from portal_api.uses import USES
 from store.errors import StoreError
 from store.models import now
@@ -49,12 +50,14 @@ async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResp
     finally:
         took_ms = (time.monotonic() - began) * 1000
         log.info(
-            "%s %s %d %.0fms request_id=%s",
+            "%s %s %d %.0fms request_id=%s token_id=%s",
             request.method,
             request.rel_url.raw_path,
             status,
             took_ms,
             request[REQUEST_ID],
+            request[IDENTITY].token_id if IDENTITY in request else "-",
+            extra={"action": "request"},
         )
     return response
 
@@ -71,7 +74,10 @@ async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except VoicesError as refusal:
         return problem_response(problem_of_voices(refusal), request[REQUEST_ID])
     except web.HTTPException as error:
-        return problem_response(problem_of_http(error), request[REQUEST_ID])
+        refused = problem_of_http(error)
+        if "Allow" in refused.headers:
+            refused.headers["Allow"] = request.app[ALLOWED].get(request.path, refused.headers["Allow"])
+        return problem_response(refused, request[REQUEST_ID])
     except web.RequestPayloadError:
         return problem_response(Problem("malformed_request"), request[REQUEST_ID])
     except ConnectionError:
@@ -98,9 +104,7 @@ async def set_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Runs when headers are about to leave, so that streamed answers have them too."""
     # aiohttp answers an unknown Expect header itself, before any middleware has run.
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    # Phone numbers and voices belong in no shared cache; a browser may keep what it asks about again.
-    response.headers.setdefault("Cache-Control", "private, no-cache")
+    add_headers(request, response)
 
 
 async def _identity(request: web.Request) -> Identity:

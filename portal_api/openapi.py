@@ -1,5 +1,7 @@
 """The OpenAPI 3.1 document, made from the routes and their models."""
 
+import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,11 +9,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from portal_api.access import Who
+from portal_api.examples import example_of
+from portal_api.idempotency import HEADER, KEY
+from portal_api.preconditions import EDITS
 from portal_api.problems import ProblemDetails
-from portal_api.routing import Route
+from portal_api.routing import Route, readers_of
+from portal_api.vocabulary import FIELDS, SHAPES
 from store.models import Role
 
 Json = dict[str, Any]
+LONG_NAME = re.compile(r"portal_api__resources__([a-z_]+?)__([A-Z]\w*)")
 ROLE_NAMES = {
     Role.OPERATOR: "運用者",
     Role.ADMINISTRATOR: "管理者",
@@ -26,6 +33,9 @@ CONVENTIONS = """電話番(クラウド電話)のAPI。
 - 一覧は `items` と `next`。`next` を次の `cursor` に渡す。最後のページでは `null`。
 - 誤りはすべて `application/problem+json`(RFC 9457)。プログラムは `code` で判断する。
 - 他のアカウントのものは存在しないものとして404を返す。
+- 1つのものを取得すると `ETag` が付く。変えるときに `If-Match` に付けると、ほかの人が先に変えていれば412。
+- POSTに `Idempotency-Key` を付けると、送り直しても1回しか行わない。
+- 起きたことは `/events` で順に受け取れる。
 - 運用者のトークンでは、`account_id` で対象のアカウントを指定する。
 - 使える人と、トークンに必要な権限(scope)は各操作の説明と `security` にある。
 - リクエストが多すぎるときは429。`Retry-After` の秒数だけ待つ。
@@ -36,20 +46,55 @@ def document(routes: Iterable[Route]) -> Json:
     """Describe `routes`, in their order."""
     routes = list(routes)
     names, schemas = _schemas(routes)
+    readers = readers_of(routes)
     paths: Json = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, names)
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "電話番 API", "version": "1", "description": CONVENTIONS},
-        "security": [{"bearer": []}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
-        "paths": paths,
-        "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-            "schemas": schemas,
-        },
-    }
+        operation = _operation(route, names, readers.get(route.path))
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    described = _with_short_names(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "電話番 API", "version": "1", "description": CONVENTIONS},
+            "security": [{"bearer": []}],
+            "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
+            "paths": paths,
+            "components": {
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+                "schemas": schemas,
+            },
+        }
+    )
+    _describe(described)
+    return described
+
+
+def _with_short_names(described: Json) -> Json:
+    """Shapes of one name in several modules: `portal_api__resources__rules__Rule` is `RulesRule`."""
+
+    def short(found: re.Match[str]) -> str:
+        return "".join(word.capitalize() for word in found[1].split("_")) + found[2]
+
+    # Made of words that stand nowhere else in the document.
+    renamed: Json = json.loads(LONG_NAME.sub(short, json.dumps(described)))
+    return renamed
+
+
+def _describe(described: Json) -> None:
+    """Give every shape and field its words, and what is sent and answered an example."""
+    schemas: Json = described["components"]["schemas"]
+    for name, schema in schemas.items():
+        # What the code says of a shape in English is for who reads the code.
+        if name in SHAPES:
+            schema["description"] = SHAPES[name]
+        for field, shape in schema.get("properties", {}).items():
+            if "description" not in shape:
+                shape["description"] = FIELDS.get(f"{name}.{field}") or FIELDS.get(field, "")
+    for ways in described["paths"].values():
+        for operation in ways.values():
+            for told in (operation.get("requestBody", {}), *operation["responses"].values()):
+                for kind, content in told.get("content", {}).items():
+                    if "json" in kind:
+                        content["example"] = example_of(content["schema"], schemas)
 
 
 Names = dict[tuple[type[BaseModel], JsonSchemaMode], Json]
@@ -65,13 +110,13 @@ def _schemas(routes: list[Route]) -> tuple[Names, Json]:
     return {(model, mode): references[model, mode] for model, mode in wanted}, definitions["$defs"]
 
 
-def _operation(route: Route, names: Names) -> Json:
+def _operation(route: Route, names: Names, reader: Route | None) -> Json:
     operation: Json = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
         "tags": [route.tag],
-        "parameters": _parameters(route),
-        "responses": _responses(route, names),
+        "parameters": [*_parameters(route), *_headers(route, reader)],
+        "responses": _responses(route, names, reader),
     }
     if route.bodies:
         content = {kind: {"schema": names[model, "validation"]} for kind, model in route.bodies.items()}
@@ -94,7 +139,8 @@ def _access(route: Route) -> str:
 def _parameters(route: Route) -> list[Json]:
     text = {"type": "string"}
     parameters: list[Json] = [
-        {"name": name, "in": "path", "required": True, "schema": text} for name in route.path_names
+        {"name": name, "in": "path", "required": True, "schema": text, "description": FIELDS.get(name, "")}
+        for name in route.path_names
     ]
     if route.of_account:
         described = "対象のアカウント。運用者のトークンでは必須"
@@ -106,7 +152,7 @@ def _parameters(route: Route) -> list[Json]:
                 "name": name,
                 "in": "query",
                 "required": name in schema.get("required", []),
-                "description": shape.pop("description", ""),
+                "description": shape.pop("description", "") or FIELDS.get(name, ""),
                 "schema": shape,
             }
             for name, shape in schema["properties"].items()
@@ -114,7 +160,28 @@ def _parameters(route: Route) -> list[Json]:
     return parameters
 
 
-def _responses(route: Route, names: Names) -> Json:
+def _headers(route: Route, reader: Route | None) -> list[Json]:
+    told: dict[str, str] = {}
+    if route is reader:
+        told["If-None-Match"] = "前に取得したときのETag。変わっていなければ304"
+    elif reader and route.method in EDITS:
+        told["If-Match"] = "取得したときのETag。ほかの人が先に変えていれば412"
+    elif route.method == "POST" and not route.public:
+        told[HEADER] = "二重に行わないための鍵。同じ鍵で送り直すと、行わずに前と同じ応答を返す(24時間)"
+    elif route.path.endswith("/events"):
+        told["Last-Event-ID"] = "最後に受け取ったid。その次から送る"
+    shapes: Json = {
+        HEADER: {"type": "string", "pattern": f"^{KEY.pattern}$"},
+        "Last-Event-ID": {"type": "integer", "minimum": 0},
+    }
+    text = {"type": "string"}
+    return [
+        {"name": name, "in": "header", "schema": shapes.get(name, text), "description": words}
+        for name, words in told.items()
+    ]
+
+
+def _responses(route: Route, names: Names, reader: Route | None) -> Json:
     responses: Json = {"default": _problem(names)}
     if route.produces:
         content: Json = {media_type: {} for media_type in route.produces}
@@ -129,7 +196,15 @@ def _responses(route: Route, names: Names) -> Json:
     if not route.answer:
         return {str(route.status): {"description": "完了"}, **responses}
     as_json = {"application/json": {"schema": names[route.answer, "serialization"]}}
-    return {str(route.status): {"description": "成功", "content": as_json}, **responses}
+    success: Json = {"description": "成功", "content": as_json}
+    if reader and reader.answer is route.answer:
+        success["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "この内容のETag"}}
+    if route is reader:
+        responses = {"304": {"description": "変わっていない"}, **responses}
+    if route.answers and route.public:
+        # Of a state that is no error of the request's.
+        responses = {"503": {"description": "使えない", "content": as_json}, **responses}
+    return {str(route.status): success, **responses}
 
 
 def _problem(names: Names) -> Json:

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from portal_api.schemas import Lines, plain_text
+from portal_api.schemas import JAPANESE_NUMBER, Lines, plain_text
 from store.e164 import NotAPhoneNumber
 from store.phonebook_words import parse_dialled
 
@@ -23,5 +23,17 @@ Memo = Annotated[Lines, StringConstraints(max_length=1000)]
 NumberLabel = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=20), AfterValidator(plain_text)
 ]
-DialledGiven = Annotated[str, StringConstraints(max_length=64), AfterValidator(_dialled)]
+SHORT_NUMBER = r"[0-9]{2,5}|[*#][0-9*#]{1,9}"
+DialledGiven = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    AfterValidator(_dialled),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^(?:{JAPANESE_NUMBER}|{SHORT_NUMBER})$",
+            "examples": ["090-1234-5678"],
+        }
+    ),
+]
 """A phone number in any usual spelling, or as dialled (117, an extension)."""

@@ -24,7 +24,7 @@ from portal_api.forms import Form, read_form
 from portal_api.idempotency import HEADER, once
 from portal_api.preconditions import EDITS, Guard, is_known, tag_of
 from portal_api.problems import Problem, field_error, problem_of_validation
-from settings import AccessSettings, NotificationSettings
+from settings import AccessSettings, ApiSettings, NotificationSettings
 from store import audit, reach
 from store.accounts import get_account
 from store.database import Database
@@ -62,7 +62,7 @@ class Parts:
     conversions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
     hashings: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HASHINGS_AT_ONCE))
     studio: Studio = field(default_factory=Studio)
-    require_if_match: bool = False
+    api: ApiSettings = field(default_factory=ApiSettings)
 
 
 PARTS = web.AppKey("parts", Parts)
@@ -77,6 +77,10 @@ ACCOUNT = web.RequestKey("account", str)
 """The account that the request works on, once that is known."""
 
 REQUEST_ID = web.RequestKey("request_id", str)
+
+
+ALLOWED: web.AppKey[Mapping[str, str]] = web.AppKey("allowed")
+"""What `allowed_of` gives for all routes."""
 
 
 @dataclass(frozen=True)
@@ -285,6 +289,17 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
     return answer
 
 
+def allowed_of(routes: Iterable[Route]) -> dict[str, str]:
+    """Path without ids -> its methods, as the header Allow says them: `/messages/summary` is no message."""
+    found: dict[str, set[str]] = {}
+    for route in routes:
+        if not route.path_names:
+            found.setdefault(route.path, set()).update(
+                {"GET", "HEAD"} if route.method == "GET" else {route.method}
+            )
+    return {path: ",".join(sorted(methods)) for path, methods in found.items()}
+
+
 def _refuse_unfit(route: Route, identity: Identity) -> None:
     """Before anything else is looked at. Raises Problem `forbidden`."""
     if identity.role not in route.roles:
@@ -324,7 +339,7 @@ def _response(
 def _guard(reader: Route, ask: Ask, arguments: Mapping[str, Any]) -> Guard:
     """What stands before an edit of what `reader` tells of. Raises Problem `if_match_required`."""
     if_match = list(ask.request.headers.getall("If-Match", ()))
-    if not if_match and ask.parts.require_if_match:
+    if not if_match and ask.parts.api.require_if_match:
         raise Problem("if_match_required")
     given = {name: arguments[name] for name in (*reader.path_names, "account_id") if name in arguments}
     meant = "/".join((reader.path, *map(str, given.values())))

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from store.e164 import E164, NotAPhoneNumber, parse_e164
-from store.pages import PageRequest, parse_cursor
+from store.pages import CURSOR, PageRequest, parse_cursor
 
 JAPAN = timezone(timedelta(hours=9))
 RFC_3339 = re.compile(r"(\d{4})-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
@@ -86,7 +86,15 @@ Lines = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_lines
 """Free text of several lines."""
 
 IdGiven = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]
-NumberGiven = Annotated[str, StringConstraints(max_length=64), AfterValidator(_phone_number)]
+JAPANESE_NUMBER = r"(?:\+81|0)(?:[56789]0(?:-?[0-9]){8}|[1-9](?:-?[1-9])(?:-?[0-9]){7})"
+"""The plainest spellings, for the document; many others are read."""
+
+NumberGiven = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    AfterValidator(_phone_number),
+    WithJsonSchema({"type": "string", "pattern": f"^{JAPANESE_NUMBER}$", "examples": ["03-1234-5678"]}),
+]
 """A phone number in any usual Japanese spelling; E.164 once read."""
 
 
@@ -104,7 +112,9 @@ class Query(BaseModel):
 
 class PageQuery(Query):
     limit: int = Field(default=50, ge=1, le=100, description="1ページの件数")
-    cursor: str | None = Field(default=None, max_length=200, description="前のページのnext")
+    cursor: Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{CURSOR}$"})] | None = Field(
+        default=None, max_length=200, description="前のページのnext"
+    )
 
     def page(self) -> PageRequest:
         """Raises store.errors.BadCursor."""

@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from settings.access import AccessSettings
+from settings.api import ApiSettings
 from settings.notifications import NotificationSettings
 
 Mode = Literal["embedded", "production"]
@@ -85,6 +86,7 @@ class Settings:
     secret_key: str
     portal_url: str | None = None
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
 
     @property
@@ -235,6 +237,10 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         secret_key=given["SECRET_KEY"],
         portal_url=reader.parsed("PORTAL_URL", None, _base_url),
         notifications=_notifications(reader),
+        api=ApiSettings(
+            cors_origins=reader.parsed("CORS_ORIGINS", (), _origins),
+            require_if_match=reader.parsed("REQUIRE_IF_MATCH", False, _switch),
+        ),
         access=_access(reader),
     )
     if (settings.sip_tls_port or settings.sip_wss_port) and not (
@@ -352,6 +358,24 @@ def _clashes(settings: Settings) -> list[str]:
     return found
 
 
+def _origins(raw: str) -> tuple[str, ...]:
+    origins = tuple(one.strip() for one in raw.split(",") if one.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and (
+            parts.scheme not in {"http", "https"} or origin != f"{parts.scheme}://{parts.netloc}"
+        ):
+            raise ValueError("must be origins such as https://example.jp, with commas, or *")
+    return origins
+
+
+def _switch(raw: str) -> bool:
+    switches = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+    if raw.lower() not in switches:
+        raise ValueError("must be 1 or 0")
+    return switches[raw.lower()]
+
+
 def _mode(raw: str) -> Mode:
     modes: dict[str, Mode] = {"embedded": "embedded", "production": "production"}
     if raw not in modes:
@@ -448,12 +472,6 @@ def _http_url(raw: str) -> str:
 def _processors() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def _switch(raw: str) -> bool:
-    if raw not in {"on", "off"}:
-        raise ValueError("must be on or off")
-    return raw == "on"
 
 
 def _few(raw: str) -> int:

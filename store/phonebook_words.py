@@ -38,7 +38,7 @@ def parse_dialled(text: str) -> str:
     try:
         return parse_e164(text)
     except NotAPhoneNumber:
-        short = _without_separators(unicodedata.normalize("NFKC", text))
+        short = unicodedata.normalize("NFKC", text).strip()
         if not SHORT_NUMBER.fullmatch(short):
             raise
         return short

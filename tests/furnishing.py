@@ -145,6 +145,45 @@ async def leave_message(
     return message
 
 
+async def leave_recording(
+    session: AsyncSession,
+    media: Media,
+    account_id: str,
+    number_id: str,
+    at: datetime,
+    other_party: str | None = "+819012345678",
+    direction: str = "inbound",
+) -> Recording:
+    """Make a recording of two seconds of a call at `at`, announced before."""
+    call_id = f"test-{new_id()}"
+    content = wav(2.0, b"\x05\x06\x07\x08", channels=2)
+    name = f"recordings/2026/11/23/{call_id}.wav"
+    media.put(content, name)
+    recording = Recording(
+        account_id=account_id,
+        number_id=number_id,
+        call_id=call_id,
+        direction=direction,
+        other_party=other_party,
+        other_party_kind=CallerKind.NUMBER if other_party else CallerKind.WITHHELD,
+        started_at=at,
+        ended_at=at + timedelta(seconds=2),
+        duration_s=2.0,
+        sections=[{"from": at.isoformat(), "to": (at + timedelta(seconds=2)).isoformat()}],
+        media=name,
+        sha256=sha256(content).hexdigest(),
+        announcement_prompt_id="0" * 32,
+        announcement_sha256="a" * 64,
+        announcement_text="この通話は録音されます",
+        announcement_started_at=at - timedelta(seconds=3),
+        announcement_ended_at=at,
+        announcement_played_to_end=True,
+    )
+    session.add(recording)
+    await session.flush()
+    return recording
+
+
 async def leave_fax(session: AsyncSession, media: Media, account_id: str, number_id: str) -> Fax:
     """Give the number the FAX option and a fax of one page that it sent."""
     session.add(FaxSetting(number_id=number_id, enabled=True))
@@ -185,42 +224,3 @@ async def leave_fax(session: AsyncSession, media: Media, account_id: str, number
     session.add(fax)
     await session.flush()
     return fax
-
-
-async def leave_recording(
-    session: AsyncSession,
-    media: Media,
-    account_id: str,
-    number_id: str,
-    at: datetime,
-    other_party: str | None = "+819012345678",
-    direction: str = "inbound",
-) -> Recording:
-    """Make a recording of two seconds of a call at `at`, announced before."""
-    call_id = f"test-{new_id()}"
-    content = wav(2.0, b"\x05\x06\x07\x08", channels=2)
-    name = f"recordings/2026/11/23/{call_id}.wav"
-    media.put(content, name)
-    recording = Recording(
-        account_id=account_id,
-        number_id=number_id,
-        call_id=call_id,
-        direction=direction,
-        other_party=other_party,
-        other_party_kind=CallerKind.NUMBER if other_party else CallerKind.WITHHELD,
-        started_at=at,
-        ended_at=at + timedelta(seconds=2),
-        duration_s=2.0,
-        sections=[{"from": at.isoformat(), "to": (at + timedelta(seconds=2)).isoformat()}],
-        media=name,
-        sha256=sha256(content).hexdigest(),
-        announcement_prompt_id="0" * 32,
-        announcement_sha256="a" * 64,
-        announcement_text="この通話は録音されます",
-        announcement_started_at=at - timedelta(seconds=3),
-        announcement_ended_at=at,
-        announcement_played_to_end=True,
-    )
-    session.add(recording)
-    await session.flush()
-    return recording

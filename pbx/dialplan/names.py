@@ -152,7 +152,6 @@ GLOBAL_FAX_FOLDER = "FAX_FOLDER"
 GLOBAL_FAX_LIMIT = fax_line.VAR_LIMIT_S
 """For a call that brings no limit of its own, as every received one."""
 GLOBAL_FAX_RING = fax_line.VAR_RING_S
-GLOBAL_TRUNK_T38 = "TRUNK_T38"
 GLOBALS = (
     GLOBAL_CALL_LIMIT,
     GLOBAL_MESSAGE_LIMIT,
@@ -172,7 +171,6 @@ GLOBALS = (
     GLOBAL_FAX_FOLDER,
     GLOBAL_FAX_LIMIT,
     GLOBAL_FAX_RING,
-    GLOBAL_TRUNK_T38,
 )
 
 SLIP_KEYS = (

@@ -265,7 +265,6 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_FAX_FOLDER: settings.fax_spool,
         names.GLOBAL_FAX_LIMIT: FAX_LIMIT_S,
         names.GLOBAL_FAX_RING: FAX_RING_S,
-        names.GLOBAL_TRUNK_T38: "on" if settings.trunk_t38 else "off",
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
     }
     return "".join(f"{name} = {value}\n" for name, value in values.items())

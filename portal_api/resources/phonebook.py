@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from aiohttp import web
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from portal_api.audio import disposition
@@ -16,7 +16,7 @@ from portal_api.streaming import send_chunks
 from store import phonebook, phonebook_devices
 from store.models import PhonebookEntry as EntryRow
 from store.models import StandbyType, now
-from store.pages import TextCursor, parse_text_cursor
+from store.pages import TEXT_CURSOR, TextCursor, parse_text_cursor
 from store.phonebook import MOST_NUMBERS, EntryPageRequest, NewEntry, NewNumber
 
 resource = Resource("Web電話帳")
@@ -108,7 +108,9 @@ class PhonebookEntryChange(EntryFields):
 
 
 class EntryQuery(PageQuery):
-    cursor: str | None = Field(default=None, max_length=2000, description="前のページのnext")
+    cursor: Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{TEXT_CURSOR}$"})] | None = Field(
+        default=None, max_length=2000, description="前のページのnext"
+    )
     search: Label | None = Field(
         default=None, description="名前、ふりがな、会社名、電話番号の一部。空白で区切ると、すべてを含むもの"
     )

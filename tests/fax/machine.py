@@ -40,6 +40,11 @@ class FarMachine:
     def __init__(self, folder: Path, ami_port: int) -> None:
         self.folder, self._ami_port = folder, ami_port
 
+    @property
+    def speech(self) -> str:
+        """A WAV of five seconds, as Asterisk names it."""
+        return str(self.folder / "word")
+
     async def send(
         self,
         number: str,
@@ -111,8 +116,9 @@ def far_machine(folder: Path, sip_port: int, switch_port: int) -> Iterator[FarMa
     """Start it on `sip_port`, for a switch that listens on `switch_port`; stop it at the end."""
     tool = find_asterisk()
     (ami_port,) = free_ports(1)
-    write_configuration(folder, tool, sip_port, ami_port, random.randrange(46000, 59000, 1000), switch_port)
+    write_configuration(folder, tool, sip_port, ami_port, random.randrange(48000, 59000, 1000), switch_port)
     write_wav(folder / "speech.wav", speech_like(20))
+    write_wav(folder / "word.wav", speech_like(5))
     command = [*tool.command, "-C", str(folder / "etc" / "asterisk.conf")]
     with (folder / "far.out").open("wb") as output:
         process = subprocess.Popen(

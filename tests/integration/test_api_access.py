@@ -157,11 +157,11 @@ LAST = {
 }
 CONFLICTS = {
     "/api/v1/deliveries/{delivery_id}:resend": "not_failed",
-    "/api/v1/faxes/{fax_id}:cancel": "fax_over",
     "/api/v1/calls/{call_id}/recording:start": "call_over",
     "/api/v1/calls/{call_id}/recording:pause": "call_over",
     "/api/v1/calls/{call_id}/recording:resume": "call_over",
     "/api/v1/calls/{call_id}/recording:stop": "call_over",
+    "/api/v1/faxes/{fax_id}:cancel": "fax_over",
 }
 """What the owner cannot do either, as things are."""
 

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from store.database import Database
 from store.idempotency import forget_answers
 from store.models import IdempotencyKey, now
+from tests.furnishing import wav
 from tests.integration.conftest import Answer, Client
 
 pytestmark = pytest.mark.integration
@@ -98,6 +99,17 @@ async def test_a_file_is_the_same_in_another_envelope(admin: Client) -> None:
     assert (first.body["lines"], again.raw) == (1, first.raw)
     other = await admin("POST", path, data=form(table + "鈴木,118\n"), headers=KEY)
     assert other.body["code"] == "idempotency_mismatch"
+
+
+async def test_sound_is_simply_made_again(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def speak(*_: object) -> bytes:
+        return wav()
+
+    monkeypatch.setattr("voices.studio.Studio.speak", speak)
+    for _ in range(2):
+        answer = await post(admin, {"text": "はい。"}, path="/api/v1/prompts:preview")
+        assert (answer.status, answer.raw[:4]) == (200, b"RIFF")
+        assert "Idempotent-Replayed" not in answer.headers
 
 
 async def test_a_stream_is_simply_made_again(admin: Client) -> None:

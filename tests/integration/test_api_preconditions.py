@@ -8,6 +8,7 @@ import pytest
 from portal_api.access import Who
 from portal_api.main import ROUTES
 from portal_api.routing import Parts, readers_of
+from settings import ApiSettings
 from store.database import Database
 from store.media import Media
 from tests.furnishing import SECRET_KEY, Furnished
@@ -105,7 +106,7 @@ async def test_of_many_at_once_one_edits(admin: Client, ours: Furnished, careles
 
 
 async def test_if_match_can_be_demanded(database: Database, media: Media, ours: Furnished) -> None:
-    parts = Parts(database, media, "test", SECRET_KEY, require_if_match=True)
+    parts = Parts(database, media, "test", SECRET_KEY, api=ApiSettings(require_if_match=True))
     async with serving(parts) as make_client:
         admin = make_client(ours.token)
         path = f"/api/v1/rules/{ours.rule_id}"

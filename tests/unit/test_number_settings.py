@@ -6,7 +6,7 @@ import pytest
 from pbx.dialplan import names
 from pbx.provisioning import number_settings, whitelisted
 from store.arrivals import Arrival, Rule
-from store.models import EntryKind, NumberUse, WhenUnanswered
+from store.models import EntryKind, FaxUse, NumberUse, WhenUnanswered
 from store.provisioning import WantedDevice
 
 pytestmark = pytest.mark.unit
@@ -69,5 +69,6 @@ def test_no_other_accounts_device_rings() -> None:
 
 
 def test_nothing_is_told_that_the_dialplan_does_not_read() -> None:
-    patient = told(rule=replace(RULE, ring_first_s=5))
-    assert {key.partition("/")[2] for key in patient} == set(names.NUMBER_KEYS)
+    arrival = Arrival("n", "ours", "+81312345678", NumberUse.VOICE, replace(RULE, ring_first_s=5))
+    everything = number_settings(replace(arrival, fax=FaxUse.SHARED), DEVICES, sound)
+    assert {key.partition("/")[2] for key in everything} == set(names.NUMBER_KEYS)

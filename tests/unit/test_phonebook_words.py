@@ -79,7 +79,7 @@ def test_numbers_are_kept_as_dialled(text: str, number: str) -> None:
     assert parse_dialled(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "1", "1234-5678", "あ", "03-1234", "12#4", "1" * 100])
+@pytest.mark.parametrize("text", ["", "1", "0.5", "1-1-0", "1234-5678", "あ", "03-1234", "12#4", "1" * 100])
 def test_what_is_no_number(text: str) -> None:
     with pytest.raises(NotAPhoneNumber):
         parse_dialled(text)

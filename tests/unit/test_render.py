@@ -82,7 +82,7 @@ def moved(extra: Path) -> Settings:
         trunk_accept=("192.0.2.0/24", "198.51.100.7/32"),
         trunk_t38=False,
         fax_channels=10,
-        fax_retry_s=5.0,
+        fax_retry_s=30.0,
         dialplan_extra=extra,
         vosk_model=Path("/data/models/large"),
         vosk_models_url="https://mirror.example",
@@ -124,7 +124,10 @@ def test_no_line_of_a_value_becomes_a_comment(tmp_path: Path) -> None:
 def test_every_setting_is_moved() -> None:
     """So that the second golden file shows each of them that Asterisk could know of."""
     same = {
+        "access",
+        "api",
         "fax_channels",
+        "fax_retry_s",
         "vosk_model",
         "vosk_models_url",
         "transcribe_processes",
