@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import IO
 from uuid import uuid4
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
@@ -72,15 +71,6 @@ class Media:
     def write(self, name: str, write: Callable[[Path], object]) -> None:
         """Have `write` fill a file that then appears as `name`: for what is too large to be in memory."""
         self._publish(name, write)
-
-    def put_from(self, content: IO[bytes], name: str) -> None:
-        """Write as `name` whatever is left to read of `content`."""
-
-        def copy(draft: Path) -> None:
-            with draft.open("wb") as file:
-                shutil.copyfileobj(content, file)
-
-        self._publish(name, copy)
 
     def remove(self, *names: str) -> None:
         """Remove `names` for good. A name that is not there is fine."""
