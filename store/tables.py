@@ -20,6 +20,11 @@ SETTINGS = frozenset(
         "phonebook_entries",
         "phonebook_numbers",
         "phonebook_contracts",
+        "contracts",
+        "credit_accounts",
+        "payment_methods",
+        "subscriptions",
+        "tariffs",
         "device_phonebooks",
     }
 )
@@ -55,6 +60,12 @@ WORKINGS = frozenset(
         "idempotency_keys",
         "phonebook_imports",
         "fax_attempts",
+        "charges",
+        "credit_months",
+        "credit_reservations",
+        "invoices",
+        "payments",
+        "top_ups",
         "fax_peers",
     }
 )

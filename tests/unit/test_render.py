@@ -133,6 +133,8 @@ def test_every_setting_is_moved() -> None:
         "transcribe_processes",
         "notifications",
         "portal_url",
+        "tariff",
+        "billing",
     }
     for name, value in vars(moved(Path("extra"))).items():
         assert name in same or value != getattr(DEFAULT, name), name
