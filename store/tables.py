@@ -20,11 +20,6 @@ SETTINGS = frozenset(
         "phonebook_entries",
         "phonebook_numbers",
         "phonebook_contracts",
-        "contracts",
-        "credit_accounts",
-        "payment_methods",
-        "subscriptions",
-        "tariffs",
         "device_phonebooks",
     }
 )
@@ -43,6 +38,14 @@ RECORDS = frozenset(
         "deliveries",
         "calls",
         "call_journal",
+        "charges",
+        "contracts",
+        "invoices",
+        "payment_methods",
+        "payments",
+        "subscriptions",
+        "tariffs",
+        "top_ups",
         "trunks",
     }
 )
@@ -60,12 +63,9 @@ WORKINGS = frozenset(
         "idempotency_keys",
         "phonebook_imports",
         "fax_attempts",
-        "charges",
+        "credit_accounts",
         "credit_months",
         "credit_reservations",
-        "invoices",
-        "payments",
-        "top_ups",
         "fax_peers",
     }
 )
