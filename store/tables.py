@@ -41,6 +41,14 @@ RECORDS = frozenset(
         "deliveries",
         "calls",
         "call_journal",
+        "charges",
+        "contracts",
+        "invoices",
+        "payment_methods",
+        "payments",
+        "subscriptions",
+        "tariffs",
+        "top_ups",
         "trunks",
     }
 )
@@ -58,6 +66,9 @@ WORKINGS = frozenset(
         "idempotency_keys",
         "phonebook_imports",
         "fax_attempts",
+        "credit_accounts",
+        "credit_months",
+        "credit_reservations",
         "fax_peers",
     }
 )
