@@ -12,7 +12,7 @@ from store.database import Database
 from store.media import Media
 from tests.furnishing import SECRET_KEY, Furnished
 from tests.integration.conftest import Client, serving
-from tests.integration.test_api_access import BODIES, filled, made
+from tests.integration.test_api_access import BODIES, faxed, filled, made
 
 pytestmark = pytest.mark.integration
 
@@ -21,8 +21,10 @@ EDITS = [route for route in ROUTES if route.method in {"PUT", "PATCH", "DELETE"}
 WRONG = '"0123"'
 
 
-async def test_every_single_thing_has_an_etag(admin: Client, ours: Furnished) -> None:
-    ids = await made(admin, ours)
+async def test_every_single_thing_has_an_etag(
+    admin: Client, ours: Furnished, database: Database, media: Media
+) -> None:
+    ids = await made(admin, ours) | await faxed(database, media, ours)
     single = [route for path, route in READERS.items() if path.endswith("}")]
     assert len(single) > 8
     for route in single:
@@ -36,8 +38,10 @@ async def test_every_single_thing_has_an_etag(admin: Client, ours: Furnished) ->
         assert (await admin.get(path, headers={"If-None-Match": WRONG})).body == first.body
 
 
-async def test_every_edit_looks_at_if_match(admin: Client, operator: Client, ours: Furnished) -> None:
-    ids = await made(admin, ours)
+async def test_every_edit_looks_at_if_match(
+    admin: Client, operator: Client, ours: Furnished, database: Database, media: Media
+) -> None:
+    ids = await made(admin, ours) | await faxed(database, media, ours)
     assert len(EDITS) > 15
     for route in EDITS:
         query = f"?account_id={ours.account_id}" if route.operator_only else ""
