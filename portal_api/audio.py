@@ -154,6 +154,15 @@ async def send_mp3(
     return await _send(request, io.BytesIO(mp3), SOUNDS["mp3"], tag, file_name)
 
 
+def unchanging(request: web.Request, content: bytes, media_type: str) -> web.Response:
+    """Answer with what never changes, or that the client has it."""
+    tag = f'"{hashlib.sha256(content).hexdigest()}"'
+    if _knows(request, tag):
+        return _unchanged(tag)
+    headers = {"ETag": tag, "Cache-Control": "private, max-age=3600"}
+    return web.Response(body=content, content_type=media_type, headers=headers)
+
+
 def disposition(file_name: str | None, ascii_name: str) -> str:
     """The Content-Disposition of a download named `file_name`; None: to be shown in place."""
     if file_name is None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from faxpages.paper import Tried, write_report
 from faxpages.tiffs import png_of
 from faxpages.workshop import gothic
-from portal_api.audio import AudioQuery, disposition, send_pdf
+from portal_api.audio import AudioQuery, disposition, send_pdf, unchanging
 from portal_api.fax_archive import archive, file_name, reported, tried
 from portal_api.problems import Problem
 from portal_api.routing import API, Ask, Resource
@@ -315,9 +315,7 @@ async def get_fax_page(ask: Ask, account_id: str, fax_id: str, page: str) -> web
         png = await asyncio.to_thread(_png, path, int(page))
     if png is None:
         raise Problem("not_found")
-    return web.Response(
-        body=png, content_type="image/png", headers={"Cache-Control": "private, max-age=3600"}
-    )
+    return unchanging(ask.request, png, "image/png")
 
 
 @resource.get("/faxes/{fax_id}/report", "送信レポート(PDF)", produces="application/pdf")
