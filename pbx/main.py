@@ -72,6 +72,7 @@ async def run(settings: Settings) -> None:
             keeping=keeping,
             spool=settings.recording_spool,
             sounds=settings.sounds,
+            show=ami.show_on_telephones,
             node=settings.node,
         )
     )

@@ -40,6 +40,7 @@ KINDS = ("registration", "identify", "endpoint", "aor", "auth")
 """Types of dynamic objects in the order in which they are taken away."""
 
 LOOK_S = 0.5
+LONGEST_RING_S = 99
 DEVICE_FAMILY = "device"
 """Asterisk-database family: user name -> fingerprint of what was written for it."""
 
@@ -52,9 +53,6 @@ Sound = Callable[[str], Path]
 
 def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) -> dict[str, str]:
     """What the dialplan must know of a number: `<E.164>/<key>` -> value. Pure."""
-    ring = "&".join(
-        f"PJSIP/{device.username}" for device in devices if device.account_id == number.account_id
-    )
     rule = number.rule
     values = {
         names.KEY_USE: number.use.value,
@@ -62,12 +60,26 @@ def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) 
         names.KEY_RULE: rule.id if rule else "",
         names.KEY_START_PROMPT: str(sound(rule.start_prompt)) if rule else "",
         names.KEY_END_PROMPT: str(sound(rule.end_prompt)) if rule else "",
-        names.KEY_DEVICES: ring,
+        names.KEY_DEVICES: turns(number, devices),
+        names.KEY_CHANNELS: "" if number.channels is None else str(number.channels),
+        names.KEY_ACCOUNT: number.account_id,
         names.KEY_FAX: "" if number.fax is FaxUse.NONE else number.fax.value,
         names.KEY_RING_FIRST: _rings_before_message(number, None),
         names.KEY_RING_LISTED: _rings_before_message(number, Listed(EntryKind.NUMBER, "", "")),
     }
     return {f"{number.e164}/{key}": value for key, value in values.items() if value}
+
+
+def turns(number: Arrival, devices: list[WantedDevice]) -> str:
+    """Who rings for the number, as the dialplan reads it. Pure."""
+    of_account = {one.id: one.username for one in devices if one.account_id == number.account_id}
+    plan = number.ringing
+    chosen = [(of_account[one], ring_s) for one, ring_s in plan.devices if one in of_account]
+    if plan.in_turn:
+        return "|".join(f"{ring_s}:PJSIP/{username}" for username, ring_s in chosen)
+    usernames = [username for username, _ in chosen] if plan.devices else list(of_account.values())
+    # They ring for as long as the call's rule or the plan says.
+    return f"{LONGEST_RING_S}:{'&'.join(f'PJSIP/{one}' for one in usernames)}" if usernames else ""
 
 
 def _rings_before_message(number: Arrival, listed: Listed | None) -> str:
@@ -157,6 +169,9 @@ class Provisioner:
             return
         async with self._database.session() as session:
             wanted = await wanted_of_asterisk(session)
+        if self._told is None:
+            # What was to be shown of calls that have ended since.
+            await self._tell(names.SHOWN_FAMILY, {})
         await self._tell_numbers(wanted)
         await self._tell_whitelists(wanted)
         await self._tell_recordings(wanted)

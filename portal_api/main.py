@@ -19,6 +19,7 @@ from portal_api.openapi import document
 from portal_api.resources import (
     accounts,
     audit_log,
+    calling,
     calls,
     deliveries,
     devices,
@@ -33,6 +34,7 @@ from portal_api.resources import (
     phonebook_imports,
     prompts,
     recordings,
+    ringing,
     rules,
     schedules,
     sessions,
@@ -73,6 +75,8 @@ KEEPALIVE_TIMEOUT_S = 30.0
 
 RESOURCES = [
     numbers.resource,
+    ringing.resource,
+    calling.resource,
     rules.resource,
     whitelists.resource,
     schedules.resource,

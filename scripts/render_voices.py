@@ -44,6 +44,13 @@ VOICES = {
         "応答なしの案内",
         ("ただいま電話に出ることができません。", "おそれいりますが、後ほどおかけ直しください。"),
     ),
+    "asterisk-conf/sounds/busy.wav": Voice(
+        "話し中の案内",
+        ("ただいま、ほかの電話に出ております。", "おそれいりますが、後ほどおかけ直しください。"),
+    ),
+    "asterisk-conf/sounds/rejected.wav": Voice(
+        "着信拒否の案内", ("おかけになった電話は、お受けすることができません。",)
+    ),
     "asterisk-conf/sounds/outbound-invalid.wav": Voice(
         "番号の誤りの案内",
         ("おかけになった番号では発信できません。", "番号をお確かめのうえ、おかけ直しください。"),
@@ -134,6 +141,30 @@ def tone(
     return [peak * edge(index) * math.sin(2 * math.pi * hertz * index / RATE) for index in range(count)]
 
 
+# The beginning of Greensleeves, a song of the 16th century: half-tones above A4 (None: rest) and beats.
+MELODY: tuple[tuple[int | None, float], ...] = (
+    (0, 1), (3, 2), (5, 1), (7, 1.5), (8, 0.5), (7, 1), (5, 2), (2, 1), (-2, 1.5), (0, 0.5), (2, 1),
+    (3, 2), (0, 1), (0, 1.5), (-1, 0.5), (0, 1), (2, 2), (-1, 1), (-5, 2), (0, 1),
+    (3, 2), (5, 1), (7, 1.5), (8, 0.5), (7, 1), (5, 2), (2, 1), (-2, 1.5), (0, 0.5), (2, 1),
+    (3, 1.5), (2, 0.5), (0, 1), (-1, 1.5), (-3, 0.5), (-1, 1), (0, 3), (None, 2),
+)  # fmt: skip
+BEAT_S = 0.42
+
+
+def music(hertz: float = 440.0) -> Samples:
+    """What a caller on hold hears: the melody as a music box would play it."""
+    notes: list[Samples] = []
+    for half_tones, beats in MELODY:
+        at = numpy.arange(round(beats * BEAT_S * RATE)) / RATE
+        if half_tones is None:
+            notes.append(numpy.zeros_like(at))
+            continue
+        pitch = 2 * math.pi * hertz * 2 ** (half_tones / 12)
+        partials = sum(numpy.sin(n * pitch * at) / n**2 for n in (1, 2, 3))
+        notes.append(partials * numpy.exp(-2.5 * at) * numpy.minimum(1, at / 0.005))
+    return 0.2 * numpy.concatenate(notes)
+
+
 def write(path: Path, sound: bytes) -> None:
     """Write a WAV, and say so."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +175,7 @@ def write(path: Path, sound: bytes) -> None:
 def main() -> None:
     """Render every file and the table of texts."""
     write(HOME / "asterisk-conf/sounds/tone.wav", wav(numpy.array(tone())))
+    write(HOME / "asterisk-conf/sounds/hold/greensleeves.wav", wav(music()))
     for path, voice in VOICES.items():
         write(HOME / path, speech(voice))
     texts = {

@@ -5,31 +5,36 @@ whitelist one more.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, String, and_, bindparam, select, union_all
+from sqlalchemy import Connection, Select, String, and_, bindparam, exists, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.hours import Choice, Override, applies, read_plan, until
 from store.models import (
+    BlockedCaller,
     CallerKind,
     EntryKind,
     FaxSetting,
     FaxUse,
     NumberUse,
+    OutboundSetting,
     PhoneNumber,
     Prompt,
+    RingPlan,
     RusurepoRule,
     RusurepoSetting,
     Schedule,
+    Treatment,
     WhenUnanswered,
     WhitelistEntry,
     now,
 )
 
 LOOK_AHEAD_DAYS = 2
+USUAL_RING_S = 60
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,36 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class Ringing:
+    """Which devices ring (id and seconds each, in order; none: all), for how long if all at once."""
+
+    in_turn: bool = False
+    devices: tuple[tuple[str, int], ...] = ()
+    at_once_s: int = USUAL_RING_S
+
+    @property
+    def ring_s(self) -> int:
+        """For how long it rings at all."""
+        return sum(ring_s for _, ring_s in self.devices) if self.in_turn else self.at_once_s
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The entry of the block list that a caller matches; `number_id` None: of all the account's numbers."""
+
+    number_id: str | None
+    kind: EntryKind
+    value: str
+    treatment: Treatment
+
+
+@dataclass(frozen=True)
 class Arrival:
-    """A number as a call finds it. `rule` is None when 留守レポ is OFF or has no rule; `because` says why."""
+    """A number as a call finds it. `rule` is None when 留守レポ is OFF or has no rule; `because` says why.
+
+    `unanswered_rule` takes a message of whom nobody answers, though 留守レポ is OFF. While `callback_awaited`
+    an emergency service may call back.
+    """
 
     number_id: str
     account_id: str
@@ -74,6 +107,12 @@ class Arrival:
     because: str = "manual"
     listed: Listed | None = None
     fax: FaxUse = FaxUse.NONE
+    display_name: str = ""
+    ringing: Ringing = Ringing()
+    unanswered_rule: Rule | None = None
+    blocked: Blocked | None = None
+    callback_awaited: bool = False
+    channels: int | None = None
 
 
 def fax_use(use: NumberUse, enabled: bool | None, fax_only: bool | None) -> FaxUse:
@@ -86,6 +125,7 @@ def fax_use(use: NumberUse, enabled: bool | None, fax_only: bool | None) -> FaxU
 _number, _setting, _rule = PhoneNumber.__table__, RusurepoSetting.__table__, RusurepoRule.__table__
 _start, _end = Prompt.__table__.alias("start"), Prompt.__table__.alias("end")
 _schedule, _entry = Schedule.__table__, WhitelistEntry.__table__
+_plan, _calling, _blocked = RingPlan.__table__, OutboundSetting.__table__, BlockedCaller.__table__
 _fax = FaxSetting.__table__
 _RULE = (
     _rule.c.id,
@@ -102,20 +142,36 @@ _HOURS = (
     _schedule.c.override_rule_id,
     _schedule.c.override_until,
 )
+_PEOPLE = (
+    _number.c.display_name,
+    _number.c.channels,
+    _plan.c.in_turn,
+    _plan.c.ring_s,
+    _plan.c.devices,
+    _plan.c.unanswered_rule_id,
+    _calling.c.callback_until,
+    _fax.c.enabled.label("fax_enabled"),
+    _fax.c.fax_only,
+    # Most accounts block nobody, and their calls need not ask.
+    exists().where(_blocked.c.account_id == _number.c.account_id).label("blocks"),
+)
+_CHOICE = (_setting.c.enabled, *_HOURS, *_RULE)
 _ALL: Select[Any] = select(
     _number.c.id,
     _number.c.account_id,
     _number.c.e164,
     _number.c.use,
-    _fax.c.enabled.label("fax_enabled"),
-    _fax.c.fax_only,
-    _setting.c.enabled,
-    *_HOURS,
-    *_RULE,
+    *_PEOPLE,
+    *_CHOICE,
 ).select_from(
-    _number.outerjoin(_setting, _setting.c.number_id == _number.c.id)
-    .outerjoin(_fax, _fax.c.number_id == _number.c.id)
-    .outerjoin(_schedule, and_(_schedule.c.number_id == _number.c.id, _schedule.c.enabled))
+    # What is not sold with the number is not done, whatever was set before.
+    _number.outerjoin(_setting, and_(_setting.c.number_id == _number.c.id, _number.c.sells_rusurepo))
+    .outerjoin(_fax, and_(_fax.c.number_id == _number.c.id, _number.c.sells_fax))
+    .outerjoin(_plan, _plan.c.number_id == _number.c.id)
+    .outerjoin(_calling, _calling.c.account_id == _number.c.account_id)
+    .outerjoin(
+        _schedule, and_(_schedule.c.number_id == _number.c.id, _schedule.c.enabled, _number.c.sells_rusurepo)
+    )
     .outerjoin(_rule, _rule.c.id == _setting.c.rule_id)
     .outerjoin(_start, _start.c.id == _rule.c.start_prompt_id)
     .outerjoin(_end, _end.c.id == _rule.c.end_prompt_id)
@@ -135,6 +191,16 @@ _LISTED = union_all(
     _ENTRIES.where(_entry.c.kind == bindparam("kind"), _entry.c.value == _caller),
     _ENTRIES.where(_entry.c.kind == EntryKind.PREFIX, _caller.startswith(_entry.c.value)),
 )
+_OF_NUMBER = (_blocked.c.account_id == bindparam("account_id")) & (
+    _blocked.c.number_id.is_(None) | (_blocked.c.number_id == bindparam("number_id"))
+)
+_BLOCKS = select(_blocked.c.number_id, _blocked.c.kind, _blocked.c.value, _blocked.c.treatment)
+_BLOCKED = union_all(
+    _BLOCKS.where(_OF_NUMBER, _blocked.c.kind == bindparam("kind"), _blocked.c.value == _caller),
+    _BLOCKS.where(_OF_NUMBER, _blocked.c.kind == EntryKind.PREFIX, _caller.startswith(_blocked.c.value)),
+)
+_BLOCKS_ANY = 4 + len(_PEOPLE) - 1
+_PLAN_RULE = 4 + _PEOPLE.index(_plan.c.unanswered_rule_id)
 
 
 def look_up(
@@ -152,17 +218,48 @@ def look_up(
     row = connection.execute(_ONE, {"dialled": e164}).one_or_none()
     if row is None:
         return None
-    number_id, account_id, number, use, fax_enabled, fax_only, *_ = row
-    fax = fax_use(use, fax_enabled, fax_only)
-    applying = applies(_choice(row), at or now())
+    at = at or now()
+    number_id, account_id, *_ = row
+    applying = applies(_choice(row), at)
     earlier = _rule_by_id(connection, number_id, rule_id) if rule_id else None
     if earlier is not None:
-        return Arrival(number_id, account_id, number, use, earlier, "chosen before", fax=fax)
+        return _arrival(row, earlier, "chosen before", at)
     rule = _rule_in(row)
     if rule is None or rule.id != applying.rule_id:
         rule = _rule_by_id(connection, number_id, applying.rule_id) if applying.rule_id else None
-    listed = _listed(connection, rule.whitelist_id, caller) if rule and rule.whitelist_id and caller else None
-    return Arrival(number_id, account_id, number, use, rule, str(applying), listed, fax)
+    arrival = _arrival(row, rule, str(applying), at)
+    plan_rule_id = row[_PLAN_RULE]
+    if rule is None and plan_rule_id:
+        plan_rule = _rule_by_id(connection, number_id, plan_rule_id)
+        arrival = replace(arrival, unanswered_rule=plan_rule)
+    if caller is None:
+        return arrival
+    return replace(
+        arrival,
+        listed=_listed(connection, rule.whitelist_id, caller) if rule and rule.whitelist_id else None,
+        blocked=_blocked_by(connection, account_id, number_id, caller) if row[_BLOCKS_ANY] else None,
+    )
+
+
+def _arrival(row: Sequence[Any], rule: Rule | None, because: str, at: datetime) -> Arrival:
+    number_id, account_id, number, use, *people = row[: 4 + len(_PEOPLE)]
+    display_name, channels, in_turn, ring_s, devices, _, callback, fax_enabled, fax_only, *_ = people
+    ringing = Ringing()
+    if in_turn is not None:
+        ringing = Ringing(in_turn, tuple((one["device_id"], one["ring_s"]) for one in devices), ring_s)
+    return Arrival(
+        number_id,
+        account_id,
+        number,
+        use,
+        rule,
+        because,
+        fax=fax_use(use, fax_enabled, fax_only),
+        display_name=display_name,
+        ringing=ringing,
+        callback_awaited=callback is not None and at < callback,
+        channels=channels,
+    )
 
 
 @dataclass(frozen=True)
@@ -185,8 +282,7 @@ async def every_number(session: AsyncSession, at: datetime | None = None) -> Mom
         applying, rule = applies(choice, at), _rule_in(row)
         if rule is None or rule.id != applying.rule_id:
             rule = rules.get(applying.rule_id or "")
-        fax = fax_use(row[3], row[4], row[5])
-        numbers.append(Arrival(row[0], row[1], row[2], row[3], rule, str(applying), fax=fax))
+        numbers.append(_arrival(row, rule, str(applying), at))
     # Whatever changes later than the horizon is found from there.
     horizon = at + timedelta(days=LOOK_AHEAD_DAYS)
     changes = [until(choice, at, LOOK_AHEAD_DAYS) or horizon for choice in choices if choice.plan]
@@ -194,7 +290,7 @@ async def every_number(session: AsyncSession, at: datetime | None = None) -> Mom
 
 
 def _choice(row: Sequence[Any]) -> Choice:
-    _, _, _, _, _, _, enabled, plan, overridden, override_rule_id, override_until, rule_id, *_ = row
+    enabled, plan, overridden, override_rule_id, override_until, rule_id, *_ = row[-len(_CHOICE) :]
     manual = rule_id if enabled else None
     if plan is None:
         return Choice(manual)
@@ -221,3 +317,19 @@ def _listed(connection: Connection, whitelist_id: str, caller: Caller) -> Listed
     }
     found = [Listed(*row) for row in connection.execute(_LISTED, wanted)]
     return max(found, key=lambda entry: (entry.kind is not EntryKind.PREFIX, len(entry.value)), default=None)
+
+
+def _blocked_by(connection: Connection, account_id: str, number_id: str, caller: Caller) -> Blocked | None:
+    """The entry that fits best: the number's own before the account's, a whole number before a beginning."""
+    wanted = {
+        "account_id": account_id,
+        "number_id": number_id,
+        "kind": EntryKind(caller.kind.value),
+        "value": caller.number or "",
+    }
+    found = [Blocked(*row) for row in connection.execute(_BLOCKED, wanted)]
+    return max(
+        found,
+        key=lambda one: (one.number_id is not None, one.kind is not EntryKind.PREFIX, len(one.value)),
+        default=None,
+    )

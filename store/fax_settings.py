@@ -9,7 +9,7 @@ from store import revisions
 from store.arrivals import fax_use
 from store.errors import Conflict, NotFound, Unusable
 from store.models import Device, Fax, FaxAccess, FaxSetting, FaxUse, NotificationRule, NumberUse, PhoneNumber
-from store.numbers import get_number
+from store.numbers import get_number, refuse_unsold
 
 LEAST_DEVICES = 2
 """Access is chosen among several devices; one has it anyway."""
@@ -47,14 +47,16 @@ async def set_fax_setting(
 ) -> tuple[PhoneNumber, FaxSetting]:
     """Set what is given; None leaves it as it is. The rule is set where `keep_rule` is not.
 
-    Raises NotFound, Unusable `not_found` for a rule of nobody's, Unusable `fax_option_required` for
-    FAX専用モード without the option.
+    Raises NotFound, Conflict `option_not_sold`, Unusable `not_found` for a rule of nobody's, Unusable
+    `fax_option_required` for FAX専用モード without the option.
     """
     await revisions.bump(session)
     number, setting = await get_fax_setting(session, account_id, number_id)
     if number.use is NumberUse.FAX:
         setting.enabled = True
     elif enabled is not None:
+        if enabled:
+            refuse_unsold(number.sells_fax)
         setting.enabled = enabled
         setting.fax_only = setting.fax_only and enabled
     if fax_only is not None:

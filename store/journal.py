@@ -184,11 +184,15 @@ class CallJournal:
 
 
 def _execute(connection: Connection, steps: list[tuple[Executable, dict[str, Any]]]) -> None:
-    """Run the steps, those of one kind together; calls come first, for the rest refer to them."""
+    """Run the steps, those of one kind together; calls come first, for the rest refer to them.
+
+    Of several rows in one statement only the columns that the first has are written: rows with others go
+    into a statement of their own.
+    """
     kinds = sorted(steps, key=lambda step: _ORDER.get(id(step[0]), 9))
     if kinds and kinds[-1][0] is _EVENT:
         events.take_turn(connection)
-    for _, group in groupby(kinds, key=lambda step: id(step[0])):
+    for _, group in groupby(kinds, key=lambda step: (id(step[0]), step[1].keys())):
         same = list(group)
         connection.execute(same[0][0], [values for _, values in same])
 

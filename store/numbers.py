@@ -1,5 +1,7 @@
 """The customers' phone numbers and their 留守レポ setting."""
 
+from typing import TypedDict, Unpack
+
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
@@ -70,13 +72,52 @@ async def _free_line(session: AsyncSession, account_id: str) -> int | None:
     return next((line for line in range(1, MOST_LINES + 1) if line not in taken), None)
 
 
+def refuse_unsold(sold: bool) -> None:
+    """Raises Conflict `option_not_sold` where the number comes without the option."""
+    if not sold:
+        raise Conflict("option_not_sold")
+
+
+class NumberFields(TypedDict, total=False):
+    """What of a number may be changed; all but the first two by an operator only."""
+
+    display_name: str
+    line: int | None
+    sells_recording: bool
+    sells_rusurepo: bool
+    sells_fax: bool
+    channels: int | None
+
+
+async def change_number(
+    session: AsyncSession, account_id: str, number_id: str, **changes: Unpack[NumberFields]
+) -> PhoneNumber:
+    """Set what is given and leave the rest; an option that is no longer sold is switched off.
+
+    Raises NotFound, Conflict `line_taken`.
+    """
+    await revisions.bump(session)
+    number = await get_number(session, account_id, number_id)
+    line = changes.get("line")
+    if line is not None and line != number.line:
+        others = select(PhoneNumber.id).where(PhoneNumber.account_id == account_id, PhoneNumber.line == line)
+        if await session.scalar(others):
+            raise Conflict("line_taken")
+    for field, value in changes.items():
+        setattr(number, field, value)
+    if not number.sells_rusurepo and number.rusurepo is not None:
+        number.rusurepo.enabled = False
+    await session.flush()
+    return number
+
+
 async def set_rusurepo(
     session: AsyncSession, account_id: str, number_id: str, enabled: bool, rule_id: str | None
 ) -> RusurepoSetting:
     """Switch the number's 留守レポ and choose its rule, which must be of this number.
 
-    Raises NotFound for the number, Unusable `rule_required` for ON without a rule, Unusable `not_found`
-    for a rule that is not this number's.
+    Raises NotFound for the number, Conflict `option_not_sold`, Unusable `rule_required` for ON without a
+    rule, Unusable `not_found` for a rule that is not this number's.
     """
     await revisions.bump(session)
     number = await get_number(session, account_id, number_id)
@@ -86,6 +127,8 @@ async def set_rusurepo(
         rule = await session.get(RusurepoRule, rule_id)
         if rule is None or rule.number_id != number.id:
             raise Unusable("rule_id", "not_found")
+    if enabled:
+        refuse_unsold(number.sells_rusurepo)
     setting = number.rusurepo or RusurepoSetting(number_id=number_id)
     setting.enabled = enabled
     setting.rule_id = rule_id

@@ -19,6 +19,7 @@ class WantedDevice:
     username: str
     account_id: str
     sealed_password: str
+    id: str = ""
     name: str = ""
     short_number: str | None = None
     own_number: str | None = None
@@ -77,6 +78,7 @@ async def _devices(session: AsyncSession) -> list[WantedDevice]:
                 username=device.username,
                 account_id=device.account_id,
                 sealed_password=device.sealed_password,
+                id=device.id,
                 name=device.name,
                 short_number=calling.short_number if calling else None,
                 own_number=own.e164 if own else None,

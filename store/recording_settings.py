@@ -34,8 +34,8 @@ class WantedRecording:
 
 
 def offers_recording(number: PhoneNumber) -> bool:
-    """Whether the option is sold with the number: every number for voice has it."""
-    return number.use is NumberUse.VOICE
+    """Whether the option is sold with the number, and the number is one for voice."""
+    return number.use is NumberUse.VOICE and number.sells_recording
 
 
 async def get_recording_setting(session: AsyncSession, account_id: str, number_id: str) -> RecordingChoice:

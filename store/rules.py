@@ -11,6 +11,7 @@ from store.models import (
     NotificationRule,
     PhoneNumber,
     Prompt,
+    RingPlan,
     RusurepoRule,
     RusurepoSetting,
     WhenUnanswered,
@@ -112,6 +113,12 @@ async def delete_rule(session: AsyncSession, account_id: str, rule_id: str) -> N
         for number in await session.scalars(users.where(RusurepoSetting.rule_id == rule_id))
     ]
     used_by += await uses_in_schedules(session, rule)
+    ringing = select(PhoneNumber).join(RingPlan, RingPlan.number_id == PhoneNumber.id)
+    used_by += [
+        Use("number", number.id, number.e164)
+        for number in await session.scalars(ringing.where(RingPlan.unanswered_rule_id == rule_id))
+        if number.id not in {use.id for use in used_by}
+    ]
     if used_by:
         raise InUse(used_by)
     await session.delete(rule)

@@ -1,14 +1,34 @@
 """What the control plane asks of Asterisk by AMI."""
 
+import asyncio
+import logging
+
 from ami.connection import Ami as Connection
 from ami.errors import AsteriskAway, AsteriskRefused
 from pbx.dialplan import names
+
+log = logging.getLogger(__name__)
+
+SHOW_LIMIT_S = 0.3
+"""A name is not worth more of a caller's time."""
 
 __all__ = ["Ami", "AsteriskAway", "AsteriskRefused"]
 
 
 class Ami(Connection):
     """Asterisk's manager interface, with the control plane's own questions."""
+
+    async def show_on_telephones(self, call_id: str, name: str) -> None:
+        """Have the telephones that will ring for a call show `name`, best effort.
+
+        Not by a variable through ARI: once one is set there, Asterisk refuses the channel's thread every
+        function that reads or writes files or its database.
+        """
+        try:
+            async with asyncio.timeout(SHOW_LIMIT_S):
+                await self.put(names.SHOWN_FAMILY, call_id, name)
+        except (AsteriskAway, AsteriskRefused, TimeoutError, ValueError) as problem:
+            log.warning("a name is not shown: %s", type(problem).__name__, extra={"action": "not_shown"})
 
     async def set_lamp(self, mailbox: str, new: int, old: int) -> None:
         """Set a mailbox's counts; whoever is registered for it is told at once, others when they register.

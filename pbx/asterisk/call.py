@@ -51,6 +51,8 @@ such an end: the event's `silence_duration` counts every pause but the last."""
 
 CAUSE_NORMAL = 16
 CAUSE_UNKNOWN_NUMBER = 1
+CAUSE_BUSY = 17
+CAUSE_REJECTED = 21
 CAUSE_UNFIT = 20
 """Q.850: subscriber absent, which a SIP caller gets as 480."""
 

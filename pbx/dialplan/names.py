@@ -48,6 +48,10 @@ KEY_RULE = "rule"
 KEY_START_PROMPT = "start_prompt"
 KEY_END_PROMPT = "end_prompt"
 KEY_DEVICES = "devices"
+"""Who rings, turn by turn: `<seconds>:<devices with & between>`, with | between the turns."""
+KEY_ACCOUNT = "account"
+KEY_CHANNELS = "channels"
+"""How many calls of people the number carries at once; none: no limit."""
 KEY_RING_FIRST = "ring_first"
 """How long the devices ring before a message is taken, in seconds; none: not at all."""
 KEY_RING_LISTED = "ring_listed"
@@ -61,6 +65,8 @@ NUMBER_KEYS = (
     KEY_START_PROMPT,
     KEY_END_PROMPT,
     KEY_DEVICES,
+    KEY_CHANNELS,
+    KEY_ACCOUNT,
     KEY_RING_FIRST,
     KEY_RING_LISTED,
     KEY_FAX,
@@ -94,7 +100,6 @@ RECORDING_RENEW = "renew"
 
 CALLER_FAMILY = "caller"
 """Family of devices as they call, `caller/<user name>/<key>`."""
-KEY_ACCOUNT = "account"
 KEY_NUMBER = "number"
 """The number that an emergency call shows while the control plane is away."""
 CALLER_KEYS = (KEY_ACCOUNT, KEY_NUMBER)
@@ -112,6 +117,9 @@ STYLE_KEYS = "style"
 
 DID_KEYS = "did"
 """Where a trunk says which number was called, `trunk/did/<trunk>`: `to`, `p_called_party_id`, or none."""
+
+SHOWN_FAMILY = "shown"
+"""What telephones show of a caller, `shown/<call>`, from the control plane's decision until they ring."""
 
 NAME_OF_TRUNKS = "trunk"
 """The name of a caller whom a trunk gives none."""

@@ -59,6 +59,7 @@ def render_all(settings: Settings, folders: AsteriskFolders) -> dict[str, str]:
         "pjsip.conf": pjsip_conf(settings),
         "rtp.conf": rtp_conf(settings),
         "udptl.conf": udptl_conf(settings),
+        "musiconhold.conf": musiconhold_conf(folders),
         "globals.conf": globals_conf(settings, folders),
         "extra.conf": settings.dialplan_extra.read_text() if settings.dialplan_extra else "",
     }
@@ -210,6 +211,7 @@ aors = trunk-main
 trust_id_inbound = yes
 trust_id_outbound = yes
 send_pai = yes
+allow_transfer = no
 t38_udptl = {"yes" if settings.trunk_t38 else "no"}
 t38_udptl_ec = redundancy
 t38_udptl_maxdatagram = 1440
@@ -244,6 +246,10 @@ def rtp_conf(settings: Settings) -> str:
 def udptl_conf(settings: Settings) -> str:
     ports = settings.udptl_ports
     return f"[general]\nudptlstart = {ports.first}\nudptlend = {ports.last}\nuse_even_ports = no\n"
+
+
+def musiconhold_conf(folders: AsteriskFolders) -> str:
+    return f"[default]\nmode = files\ndirectory = {folders.sounds}/hold\n"
 
 
 def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:

@@ -49,6 +49,8 @@ def trunk_objects(settings: Settings, trunk: Trunk, password: str | None) -> Obj
         "trust_id_outbound": "yes",
         "send_pai": "yes",
         "timers": "no",
+        # Whoever calls from outside sends nobody anywhere.
+        "allow_transfer": "no",
         "t38_udptl": "yes" if trunk.t38 else "no",
         "t38_udptl_ec": "redundancy",
         "t38_udptl_maxdatagram": "1440",

@@ -7,7 +7,7 @@ the dialplan, which can.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,10 +22,11 @@ from pbx.asterisk.call import Call, Milestone, Recording
 from pbx.asterisk.supervisor import Supervisor
 from pbx.dialplan.names import CONTEXT_AWAY, CONTEXT_DEVICE_AWAY, STASIS_OUTBOUND, STASIS_UNANSWERED
 from pbx.errors import AsteriskAway, AsteriskRefused, HungUp, StoreAway
-from pbx.flows.inbound import Outcome, inbound
+from pbx.flows.inbound import Outcome, Surroundings, inbound
 from pbx.flows.outbound import Placing, outbound, place, record_of
 from pbx.flows.rusurepo import Greeting
 from pbx.routing.caller import identify_caller
+from pbx.routing.inbound import shown_name
 from pbx.routing.limits import MESSAGE_S
 from pbx.spool.keep import Keeping, Taken
 from pbx.spool.slip import Slip, format_slip
@@ -37,6 +38,7 @@ from store.journal import CallJournal
 from store.media import Media
 from store.models import Call as CallRow
 from store.models import CallerKind, FaxUse, JournalEntry, MessageSource, now
+from store.phonebook_names import name_of
 from store.prompts import media_name
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,9 @@ class Parts:
     keeping: Keeping
     spool: Path
     sounds: Path
+    show: Callable[[str, str], Awaitable[None]]
+    """Have the telephones that will ring for a call (its id) show a name, best effort."""
+
     node: str
 
 
@@ -196,8 +201,21 @@ class Runner:
         call.listens_for_fax = arrival is not None and arrival.fax is FaxUse.SHARED
         self._open(call, arrival)
         return await inbound(
-            call, arrival, self._greeting, lambda call, recording: self._keep(call, recording, arrival)
+            call,
+            arrival,
+            self._greeting,
+            lambda call, recording: self._keep(call, recording, arrival),
+            Surroundings(self._parts.sounds, self._show),
         )
+
+    async def _show(self, call: Call, arrival: Arrival) -> None:
+        question = partial(name_of, account_id=arrival.account_id, e164=call.caller or "")
+        try:
+            name = await self._asked(question) if call.caller else None
+        except StoreAway:
+            name = None
+        if shown := shown_name(name, arrival.display_name):
+            await self._parts.show(call.id, shown)
 
     async def _look_up(self, call: Call) -> Arrival | None:
         return await self._asked(
@@ -321,7 +339,7 @@ class Runner:
             ended_by=recording.ended_by,
             source=MessageSource.CONTROL_PLANE,
             files=recording.files,
-            rule_id=arrival.rule.id if arrival.rule else None,
+            rule_id=rule.id if (rule := arrival.rule or arrival.unanswered_rule) else None,
         )
         try:
             return await self._parts.keeping.keep(taken, call.ended)

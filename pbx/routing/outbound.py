@@ -12,8 +12,6 @@ CAUSE_INVALID = 28
 CAUSE_NOT_ALLOWED = 21
 """Q.850 call rejected: 403."""
 
-CAUSE_TRY_AGAIN = 41
-
 
 @dataclass(frozen=True)
 class Refuse:
@@ -50,6 +48,9 @@ REFUSALS: dict[str, tuple[str, int]] = {
     "class_not_allowed": ("outbound-not-allowed", CAUSE_NOT_ALLOWED),
     "unknown_line": ("outbound-no-number", CAUSE_NOT_ALLOWED),
     "no_caller_number": ("outbound-no-number", CAUSE_NOT_ALLOWED),
+    # Nobody knows what such a call costs.
+    "no_rate": ("outbound-not-allowed", CAUSE_NOT_ALLOWED),
+    "no_tariff": ("outbound-not-allowed", CAUSE_NOT_ALLOWED),
     "unknown_device": ("outbound-try-again", CAUSE_NOT_ALLOWED),
 }
 NO_CREDIT = ("outbound-no-credit", CAUSE_NOT_ALLOWED)

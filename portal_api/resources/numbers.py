@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
+from portal_api.problems import Problem
 from portal_api.routing import Ask, Resource
 from portal_api.schemas import Body, IdGiven, Label, NumberGiven, PageOf, PageQuery, Timestamp
 from store import numbers
@@ -38,11 +39,28 @@ class RusurepoChange(Body):
     rule_id: IdGiven | None
 
 
+class Options(BaseModel):
+    """契約しているオプション"""
+
+    recording: bool = Field(description="通話録音")
+    rusurepo: bool = Field(description="留守レポ")
+    fax: bool = Field(description="クラウドFAX")
+
+
+class OptionsGiven(Body):
+    recording: bool
+    rusurepo: bool
+    fax: bool
+
+
 class Number(BaseModel):
     id: str
     e164: str = Field(examples=["+81312345678"])
     use: NumberUse
-    display_name: str
+    display_name: str = Field(description="着信した端末に表示する名前")
+    line: int | None = Field(description="発信時に *01 のように2桁で付けると、この番号を通知する")
+    options: Options
+    channels: int | None = Field(description="同時に通話できる数。nullは制限なし")
     rusurepo: Rusurepo
     schedule_id: str | None = Field(
         description="この番号のスケジュール。ONの間は、rusurepo より優先してルールを選ぶ"
@@ -56,6 +74,11 @@ class Number(BaseModel):
             e164=number.e164,
             use=number.use,
             display_name=number.display_name,
+            line=number.line,
+            options=Options(
+                recording=number.sells_recording, rusurepo=number.sells_rusurepo, fax=number.sells_fax
+            ),
+            channels=number.channels,
             rusurepo=Rusurepo.of(number.rusurepo),
             schedule_id=number.schedule.id if number.schedule else None,
             created_at=number.created_at,
@@ -73,6 +96,33 @@ class NewNumber(Body):
     ]
     use: NumberUse = NumberUse.VOICE
     display_name: Label = ""
+
+
+class NumberChange(Body):
+    """指定した項目だけを変える。options と channels は運用者だけが変えられる"""
+
+    # The made-up defaults are never used: only the fields that were sent are read.
+    display_name: Label = ""
+    line: int | None = Field(default=None, ge=1, le=99, description="発信時に選ぶ2桁の回線番号")
+    options: OptionsGiven = Field(
+        default_factory=lambda: OptionsGiven(recording=True, rusurepo=True, fax=True),
+        description="契約しているオプション。契約のない留守レポはOFFになる",
+    )
+    channels: int | None = Field(default=None, ge=1, le=999, description="同時に通話できる数")
+
+    def fields(self) -> numbers.NumberFields:
+        given = numbers.NumberFields()
+        if "display_name" in self.model_fields_set:
+            given["display_name"] = self.display_name
+        if "line" in self.model_fields_set:
+            given["line"] = self.line
+        if "channels" in self.model_fields_set:
+            given["channels"] = self.channels
+        if "options" in self.model_fields_set:
+            given["sells_recording"] = self.options.recording
+            given["sells_rusurepo"] = self.options.rusurepo
+            given["sells_fax"] = self.options.fax
+        return given
 
 
 @resource.get("/numbers", "電話番号の一覧")
@@ -95,6 +145,14 @@ async def add_number(ask: Ask, body: NewNumber) -> Number:
 async def get_number(ask: Ask, account_id: str, number_id: str) -> Number:
     async with ask.session() as session:
         return Number.of(await numbers.get_number(session, account_id, number_id))
+
+
+@resource.patch("/numbers/{number_id}", "表示名などを変える")
+async def change_number(ask: Ask, account_id: str, number_id: str, body: NumberChange) -> Number:
+    if not ask.is_operator and body.model_fields_set & {"options", "channels"}:
+        raise Problem("forbidden", "optionsとchannelsは運用者だけが変えられます。")
+    async with ask.session() as session:
+        return Number.of(await numbers.change_number(session, account_id, number_id, **body.fields()))
 
 
 @resource.get("/numbers/{number_id}/rusurepo", "留守レポの設定")

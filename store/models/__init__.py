@@ -50,6 +50,7 @@ from store.models.phonebook import (
     StandbyType,
 )
 from store.models.recordings import Recording, RecordingSetting, RecordingTranscript
+from store.models.ringing import BlockedCaller, RingPlan, Treatment
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
@@ -66,6 +67,7 @@ __all__ = [
     "AuditAction",
     "AuditEntry",
     "Base",
+    "BlockedCaller",
     "Call",
     "CallerKind",
     "Chore",
@@ -117,6 +119,7 @@ __all__ = [
     "RecordingSetting",
     "RecordingTranscript",
     "Revision",
+    "RingPlan",
     "Role",
     "RusurepoRule",
     "RusurepoSetting",
@@ -128,6 +131,7 @@ __all__ = [
     "TokenKind",
     "Transcript",
     "TranscriptState",
+    "Treatment",
     "Trunk",
     "UTCDateTime",
     "User",

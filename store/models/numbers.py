@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from store.models.base import Base, enum_column, new_id, now
@@ -23,6 +23,14 @@ class PhoneNumber(Base):
     e164: Mapped[str] = mapped_column(String(16), unique=True)
     use: Mapped[NumberUse] = mapped_column(enum_column(NumberUse), default=NumberUse.VOICE)
     display_name: Mapped[str] = mapped_column(String(100), default="")
+    sells_recording: Mapped[bool] = mapped_column(default=True, server_default=true())
+    sells_rusurepo: Mapped[bool] = mapped_column(default=True, server_default=true())
+    sells_fax: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Which options are sold with the number."""
+
+    channels: Mapped[int | None]
+    """How many calls of people it carries at once; None: no limit."""
+
     line: Mapped[int | None]
     """Chooses this number for a call when dialled as `*01`; unique within the account."""
 

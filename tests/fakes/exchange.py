@@ -84,11 +84,18 @@ class MemoryJournal(CallJournal):
         row.update(changes)
 
 
+async def shown_nowhere(call_id: str, name: str) -> None:
+    """These calls ring no telephone."""
+
+
 class PlainRunner(Runner):
     """The runner, asking memory instead of a database."""
 
     arrival: Arrival | None = ARRIVAL
     memory: MemoryJournal
+
+    async def _show(self, call: Call, arrival: Arrival) -> None:
+        """These calls ring no telephone."""
 
     async def _look_up(self, call: Call) -> Arrival | None:
         return self.arrival
@@ -133,6 +140,7 @@ class Exchange:
                 keeping=Keeping(self.media, self.journal, self.supervisor),
                 spool=self.caller.spool,
                 sounds=Path("sounds"),
+                show=shown_nowhere,
                 node="test",
             )
         )

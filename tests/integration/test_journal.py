@@ -133,6 +133,21 @@ async def test_what_comes_together_is_committed_together(
     assert max(groups) >= 100
 
 
+async def test_calls_of_different_kinds_keep_all_their_columns(
+    journal: CallJournal, database: Database, ours: Furnished
+) -> None:
+    """They are written together, but a statement knows only the columns of its first row."""
+    opened(journal, ours, "in-1")
+    opened(journal, ours, "out-1", direction="outbound", destination_class="mobile", device_id=ours.device_id)
+    opened(journal, ours, "in-2")
+    await flushed(journal)
+    async with database.session() as session:
+        rows = {row.id: row for row in await session.scalars(select(Call).where(Call.node == "test"))}
+    assert [rows[one].direction for one in ("in-1", "out-1", "in-2")] == ["inbound", "outbound", "inbound"]
+    assert (rows["out-1"].destination_class, rows["out-1"].device_id) == ("mobile", ours.device_id)
+    assert rows["in-2"].destination_class is None
+
+
 async def test_a_message_its_job_and_its_outcome_are_one(
     journal: CallJournal, database: Database, ours: Furnished
 ) -> None:

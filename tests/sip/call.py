@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 from tests.sip.audio import Samples, encode_alaw, encode_ulaw, frames, read_wav
 from tests.sip.dialog import Dialog
@@ -83,6 +84,23 @@ class Call:
     async def resume(self) -> None:
         """Take the far end off hold. Raises Refused."""
         await self._renegotiate("sendrecv")
+
+    async def refer(self, target: str, instead_of: "Call | None" = None) -> None:
+        """Send the far end to `target`; with `instead_of`, to whom that call of ours talks with (RFC 3891).
+
+        Raises Refused.
+        """
+        if instead_of is not None:
+            dialog = instead_of.dialog
+            tags = f"to-tag={dialog.remote.tag};from-tag={dialog.local.tag}"
+            target += f"?Replaces={quote(f'{dialog.call_id};{tags}', safe='')}"
+        request = self.dialog.request("REFER", self._phone.via())
+        request.headers.add("Contact", self._phone.contact(self.dialog.local.uri.user))
+        request.headers.add("Refer-To", f"<{target}>")
+        request.headers.add("Referred-By", f"<{self.dialog.local.uri}>")
+        response = await self._phone.transact(request, self._peer, GOOD_BYE_S)
+        if response.status >= 300:
+            raise Refused(response.status, response.reason)
 
     async def hang_up(self) -> None:
         """End the call from our side. Does nothing once it has ended."""

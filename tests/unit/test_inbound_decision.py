@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from pbx.routing.ended_by import infer_ended_by
-from pbx.routing.inbound import Action, decide
+from pbx.routing.inbound import Action, decide, shown_name
 from pbx.routing.limits import RING_LIMIT_S, WHITELISTED_RING_S
-from store.arrivals import Arrival, Listed, Rule
-from store.models import EndedBy, EntryKind, FaxUse, NumberUse, WhenUnanswered
+from store.arrivals import Arrival, Blocked, Listed, Ringing, Rule
+from store.models import EndedBy, EntryKind, FaxUse, NumberUse, Treatment, WhenUnanswered
 
 pytestmark = pytest.mark.unit
 
@@ -59,6 +59,51 @@ def test_what_is_done_with_a_call(came_for: Arrival | None, action: Action, ring
 )
 def test_who_was_not_answered_is_not_rung_for_again(came_for: Arrival | None, action: Action) -> None:
     assert decide(came_for, rang=True).action is action
+
+
+@pytest.mark.parametrize(
+    ("treatment", "rule", "unanswered_rule", "action"),
+    [
+        (Treatment.REJECT, RULE, None, Action.REJECT),
+        (Treatment.BUSY, None, None, Action.REJECT_BUSY),
+        (Treatment.ANNOUNCEMENT, RULE, None, Action.REJECT_SPOKEN),
+        (Treatment.RUSUREPO, RULE, None, Action.TAKE_MESSAGE),
+        (Treatment.RUSUREPO, None, RULE, Action.TAKE_MESSAGE),
+        (Treatment.RUSUREPO, None, None, Action.REJECT_SPOKEN),
+    ],
+)
+def test_blocked_callers(
+    treatment: Treatment, rule: Rule | None, unanswered_rule: Rule | None, action: Action
+) -> None:
+    blocked = Blocked(None, EntryKind.WITHHELD, "", treatment)
+    came_for = replace(voice(rule, ENTRY), blocked=blocked, unanswered_rule=unanswered_rule)
+    decided = decide(came_for)
+    assert decided.action is action
+    assert "block list (withheld" in decided.reason
+    assert decided.rule == (RULE if action is Action.TAKE_MESSAGE else None)
+    # Who called for help may be called back from any number.
+    assert decide(replace(came_for, callback_awaited=True)).action is Action.RING
+
+
+def test_people_ring_by_the_numbers_plan() -> None:
+    in_turn = replace(voice(None), ringing=Ringing(True, (("d1", 10), ("d2", 15))))
+    assert decide(in_turn).ring_s == 25
+    assert decide(replace(voice(None), ringing=Ringing(at_once_s=20))).ring_s == 20
+    decided = decide(replace(in_turn, unanswered_rule=RULE))
+    assert (decided.action, decided.rule) == (Action.RING_THEN_MESSAGE, RULE)
+
+
+@pytest.mark.parametrize(
+    ("name", "display_name", "shown"),
+    [
+        (None, "", ""),
+        ("山田商店", "", "山田商店"),
+        (None, "代表", "[代表]"),
+        ("山田商店", "代表", "山田商店 [代表]"),
+    ],
+)
+def test_what_telephones_show(name: str | None, display_name: str, shown: str) -> None:
+    assert shown_name(name, display_name) == shown
 
 
 def test_the_reason_names_the_rule_and_why_it_applies() -> None:

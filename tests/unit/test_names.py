@@ -21,10 +21,11 @@ DIALPLAN = "\n".join(
     if not line.lstrip().startswith(";")
 )
 CHANNEL_VARIABLES = {
-    "BEGINNING", "CALLER", "DIALLED", "LISTED", "NAME", "NUMBER", "PRESENTATION", "RANG", "RING_FIRST",
-    "RING_S", "RULE", "SLIP", "STARTED_AT",
-    "ADDRESS", "CLASS", "COLLEAGUE", "DID", "DESTINATION", "DEVICE", "DIRECTION", "KEYS", "LIMIT",
-    "RECORDING_DIAL_OPTIONS", "REST", "SAID", "SIP", "TO", "TRUNK", "TRUNKS",
+    "ADDRESS", "ANSWERED_BEFORE", "BEGINNING", "CALLER", "CHANNELS", "CLASS", "COLLEAGUE", "DESTINATION",
+    "DEVICE", "DIALLED", "DID", "DIRECTION", "KEYS", "LEFT_S", "LIMIT", "LISTED", "NAME", "NUMBER",
+    "PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN", "PRESENTATION", "RANG", "RECORDING_DIAL_OPTIONS",
+    "REST", "RING_FIRST", "RING_S", "RULE", "SAID", "SHOWN", "SIP", "SLIP", "STARTED_AT", "TO", "TRUNK",
+    "TRUNKS", "TURN", "TURNS", "TURN_S", "UNTIL",
     "FAX_DIALS", "FAX_HOW", "FAX_SLIP",
 }  # fmt: skip
 """Set by the dialplan for itself."""
@@ -39,8 +40,9 @@ OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
 """Inherited by every channel that the call makes."""
 
 OWN_SUBROUTINES = {
-    "slip", "hand-in", "look-for-caller", "take-off", "as-the-trunk-wants", "called", "called-leg",
-    "called-leg-over", "call-slip", "call-over", "device-calls", "transferred-out", "listen-for-fax",
+    "as-the-trunk-wants", "call-over", "call-slip", "called", "called-leg", "called-leg-over",
+    "device-calls", "hand-in", "look-for-caller", "listen-for-fax", "slip", "take-off",
+    "transferred-out", "was-answered",
 }  # fmt: skip
 ELSEWHERE = {"recording-options", "recording-control"}
 """In `recording.conf`, which has a test of its own."""
@@ -68,14 +70,17 @@ def test_every_jump_lands() -> None:
 
 def test_variables() -> None:
     used = set(re.findall(r"\$\{([A-Z0-9_]+?)[12]?(?:[:}]|$)", DIALPLAN))
-    used |= set(re.findall(r"CUT\(([A-Z]+),\\", DIALPLAN))
+    used |= set(re.findall(r"CUT\(([A-Z]+),(?:\\|:)", DIALPLAN))
     used -= OF_THE_WHOLE_CALL
     used |= {names.GLOBAL_CALL_FOLDER, names.GLOBAL_RECORDING_FEATURES}
+    # Parking reads these by itself.
+    used |= {"PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN"}
     given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
     assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
     # `FAX_ID` is given by who sends; who receives takes the call's.
     set_here = set(re.findall(r"Set\(([A-Z][A-Z0-9_]+)=", DIALPLAN))
-    assert set_here == CHANNEL_VARIABLES | {fax_line.VAR_ID}
+    # Where all channels are taken, Asterisk's own variable says as much as if the devices were busy.
+    assert set_here - {"DIALSTATUS"} == CHANNEL_VARIABLES | {fax_line.VAR_ID}
     assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL | {"FAX_SLIP"}
 
 
@@ -158,6 +163,10 @@ def test_callers_without_a_number_are_told_apart_alike() -> None:
     assert told == REASONS
 
 
+def test_what_is_shown_is_taken_away() -> None:
+    assert f"DB_DELETE({names.SHOWN_FAMILY}/${{UNIQUEID}})" in DIALPLAN
+
+
 def test_the_name_of_trunks_is_nobodys() -> None:
     assert f'"${{CALLERID(name)}}" = "{names.NAME_OF_TRUNKS}"' in DIALPLAN
 
@@ -191,13 +200,17 @@ def test_no_module_is_loaded_twice() -> None:
 NEEDED = {
     "Answer": None, "AGI": "res_agi", "ControlPlayback": "app_controlplayback", "Dial": "app_dial",
     "ExecIf": "app_exec", "Gosub": "app_stack", "GosubIf": "app_stack", "Goto": None, "GotoIf": None,
-    "Hangup": None, "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
+    "Hangup": None, "Park": "res_parking", "ParkedCall": "res_parking",
+    "LEN": "func_strings", "MinivmMWI": "app_minivm", "Playback": "app_playback",
     "Progress": None, "Record": "app_record", "Return": "app_stack", "Set": None, "TOLOWER": "func_strings",
-    "Stasis": "app_stasis", "DB": "func_db", "FILE": "func_env", "STAT": "func_env", "FILTER": "func_strings",
+    "Stasis": "app_stasis", "DB": "func_db", "DB_DELETE": "func_db",
+    "FILE": "func_env",
     "ReceiveFAX": "res_fax", "SendFAX": "res_fax", "FAXOPT": "res_fax", "TONE_DETECT": "res_tonedetect",
-    "HANGUPCAUSE": "func_hangupcause", "NoOp": None,
-    "CUT": "func_cut", "PJSIP_ENDPOINT": "func_pjsip_endpoint", "PJSIP_HEADER": "res_pjsip_header_funcs",
-    "HANGUPCAUSE_KEYS": "func_hangupcause",
+    "NoOp": None, "STAT": "func_env", "FILTER": "func_strings",
+    "CUT": "func_cut", "GROUP": "func_groupcount", "GROUP_COUNT": "func_groupcount",
+    "PJSIP_HEADER": "res_pjsip_header_funcs",
+    "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",
+    "PJSIP_ENDPOINT": "func_pjsip_endpoint",
     "HangupCauseClear": "func_hangupcause", "SHIFT": "func_strings", "STRFTIME": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip

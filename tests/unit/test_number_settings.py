@@ -5,17 +5,18 @@ import pytest
 
 from pbx.dialplan import names
 from pbx.provisioning import number_settings, whitelisted
-from store.arrivals import Arrival, Rule
+from store.arrivals import Arrival, Ringing, Rule
 from store.models import EntryKind, FaxUse, NumberUse, WhenUnanswered
 from store.provisioning import WantedDevice
 
 pytestmark = pytest.mark.unit
 
+EVERYBODY = Ringing()
 RULE = Rule("rule-1", "昼休み", "a" * 64, "b" * 64)
 DEVICES = [
-    WantedDevice("1001", "ours", "sealed"),
-    WantedDevice("2001", "theirs", "sealed"),
-    WantedDevice("1002", "ours", "sealed"),
+    WantedDevice("1001", "ours", "sealed", "d1"),
+    WantedDevice("2001", "theirs", "sealed", "d2"),
+    WantedDevice("1002", "ours", "sealed", "d3"),
 ]
 
 
@@ -23,8 +24,24 @@ def sound(sha256: str) -> Path:
     return Path("/media/prompts") / sha256[:4]
 
 
-def told(use: NumberUse = NumberUse.VOICE, rule: Rule | None = RULE, account: str = "ours") -> dict[str, str]:
-    return number_settings(Arrival("n", account, "+81312345678", use, rule), DEVICES, sound)
+def told(
+    use: NumberUse = NumberUse.VOICE,
+    rule: Rule | None = RULE,
+    account: str = "ours",
+    ringing: Ringing = EVERYBODY,
+    channels: int | None = None,
+    fax: FaxUse = FaxUse.NONE,
+) -> dict[str, str]:
+    arrival = Arrival("n", account, "+81312345678", use, rule, fax=fax, ringing=ringing, channels=channels)
+    return number_settings(arrival, DEVICES, sound)
+
+
+def test_who_rings() -> None:
+    """All of the account, some at once, or one after the other; a device that is gone does not."""
+    some = (("d3", 10), ("gone", 10), ("d1", 20), ("d2", 5))
+    key = "+81312345678/devices"
+    assert told(ringing=Ringing(devices=some))[key] == "99:PJSIP/1002&PJSIP/1001"
+    assert told(ringing=Ringing(True, some))[key] == "10:PJSIP/1002|20:PJSIP/1001"
 
 
 def test_a_number_with_rusurepo() -> None:
@@ -34,7 +51,8 @@ def test_a_number_with_rusurepo() -> None:
         "+81312345678/rule": "rule-1",
         "+81312345678/start_prompt": "/media/prompts/aaaa",
         "+81312345678/end_prompt": "/media/prompts/bbbb",
-        "+81312345678/devices": "PJSIP/1001&PJSIP/1002",
+        "+81312345678/devices": "99:PJSIP/1001&PJSIP/1002",
+        "+81312345678/account": "ours",
         "+81312345678/ring_listed": "30",
     }
 
@@ -57,7 +75,11 @@ def test_whom_the_whitelist_names() -> None:
 
 
 def test_a_number_without_rusurepo_or_devices() -> None:
-    assert told(rule=None, account="nobody") == {"+81312345678/use": "voice", "+81312345678/rusurepo": "off"}
+    assert told(rule=None, account="nobody") == {
+        "+81312345678/use": "voice",
+        "+81312345678/rusurepo": "off",
+        "+81312345678/account": "nobody",
+    }
 
 
 def test_a_fax_number_says_so() -> None:
@@ -69,6 +91,5 @@ def test_no_other_accounts_device_rings() -> None:
 
 
 def test_nothing_is_told_that_the_dialplan_does_not_read() -> None:
-    arrival = Arrival("n", "ours", "+81312345678", NumberUse.VOICE, replace(RULE, ring_first_s=5))
-    everything = number_settings(replace(arrival, fax=FaxUse.SHARED), DEVICES, sound)
-    assert {key.partition("/")[2] for key in everything} == set(names.NUMBER_KEYS)
+    patient = told(rule=replace(RULE, ring_first_s=5), channels=3, fax=FaxUse.SHARED)
+    assert {key.partition("/")[2] for key in patient} == set(names.NUMBER_KEYS)

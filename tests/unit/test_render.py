@@ -145,7 +145,7 @@ def test_what_asterisk_opens_for_us_is_on_loopback() -> None:
 
 
 def test_a_device_is_made_in_order_and_bound_to_its_own_password() -> None:
-    device = WantedDevice("1001", "account", "sealed", 'The "front" desk', "21")
+    device = WantedDevice("1001", "account", "sealed", "d", 'The "front" desk', "21")
     objects = device_objects(DEFAULT, device, "s3cret")
     assert [kind for kind, _ in objects] == ["auth", "aor", "endpoint"]
     auth, _, endpoint = (fields for _, fields in objects)

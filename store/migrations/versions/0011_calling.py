@@ -70,6 +70,66 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_trunks_name")),
     )
     op.add_column("calls", sa.Column("destination_class", sa.String(length=20), nullable=True))
+    op.create_table(
+        "ring_plans",
+        sa.Column("number_id", sa.String(length=32), nullable=False),
+        sa.Column("in_turn", sa.Boolean(), nullable=False),
+        sa.Column("ring_s", sa.Integer(), nullable=False),
+        sa.Column("devices", sa.JSON(), nullable=False),
+        sa.Column("unanswered_rule_id", sa.String(length=32), nullable=True),
+        sa.ForeignKeyConstraint(["number_id"], ["phone_numbers.id"], name=op.f("fk_ring_plans_number_id")),
+        sa.ForeignKeyConstraint(
+            ["unanswered_rule_id"], ["rusurepo_rules.id"], name=op.f("fk_ring_plans_unanswered_rule_id")
+        ),
+        sa.PrimaryKeyConstraint("number_id", name=op.f("pk_ring_plans")),
+    )
+    op.create_table(
+        "blocked_callers",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("account_id", sa.String(length=32), nullable=False),
+        sa.Column("number_id", sa.String(length=32), nullable=True),
+        sa.Column(
+            "kind",
+            sa.Enum(
+                "number",
+                "prefix",
+                "withheld",
+                "payphone",
+                "unavailable",
+                name="entrykind",
+                native_enum=False,
+                length=20,
+            ),
+            nullable=False,
+        ),
+        sa.Column("value", sa.String(length=16), nullable=False),
+        sa.Column(
+            "treatment",
+            sa.Enum(
+                "reject",
+                "busy",
+                "announcement",
+                "rusurepo",
+                name="treatment",
+                native_enum=False,
+                length=20,
+            ),
+            nullable=False,
+        ),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_blocked_callers_account_id")),
+        sa.ForeignKeyConstraint(
+            ["number_id"], ["phone_numbers.id"], name=op.f("fk_blocked_callers_number_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_blocked_callers")),
+    )
+    op.create_index(op.f("ix_blocked_callers_account_id"), "blocked_callers", ["account_id"])
+    for option in ("sells_recording", "sells_rusurepo", "sells_fax"):
+        op.add_column(
+            "phone_numbers", sa.Column(option, sa.Boolean(), nullable=False, server_default=sa.true())
+        )
+    op.add_column("phone_numbers", sa.Column("channels", sa.Integer(), nullable=True))
     op.add_column("phone_numbers", sa.Column("line", sa.Integer(), nullable=True))
     # In the order in which they were registered, from 1.
     op.execute(
@@ -81,9 +141,12 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     with op.batch_alter_table("phone_numbers") as numbers:
-        numbers.drop_column("line")
+        for column in ("line", "channels", "sells_fax", "sells_rusurepo", "sells_recording"):
+            numbers.drop_column(column)
     with op.batch_alter_table("calls") as calls:
         calls.drop_column("destination_class")
+    op.drop_table("blocked_callers")
+    op.drop_table("ring_plans")
     op.drop_table("trunks")
     op.drop_table("device_calling")
     op.drop_table("outbound_settings")

@@ -1,0 +1,204 @@
+"""Calls to people: who rings, in which order, what a caller hears else, and who is not put through."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.asterisk.conftest import TONE_HZ, Line, short_line
+from tests.asterisk.test_callers import leave_message, registered
+from tests.asterisk.test_outbound import call_to
+from tests.running_switch import Json, RunningSwitch, until
+from tests.sip import AUDIO, Call, OutgoingCall, Refused, SipCaller, tone, tone_of
+
+pytestmark = pytest.mark.asterisk
+
+
+@pytest.fixture(scope="session")
+def desk(running: RunningSwitch, tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """A number for people: 留守レポ is OFF."""
+    line = asyncio.run(short_line(running, tmp_path_factory.mktemp("desk"), "0311114444"))
+    off = {"enabled": False, "rule_id": line.usual_rule}
+    asyncio.run(running.ask("PUT", f"/api/v1/numbers/{line.number_id}/rusurepo", json=off))
+    return line
+
+
+@asynccontextmanager
+async def plan_of(switch: RunningSwitch, line: Line, told: str, **plan: object) -> AsyncIterator[None]:
+    """The line's ring plan for the time of a test; `told` is what Asterisk then knows of its devices."""
+    path = f"/api/v1/numbers/{line.number_id}/ring-plan"
+    await switch.ask("PUT", path, json=plan)
+    until(lambda: told in switch.asterisk_says(f"database show number/{line.e164}"), 10, "told")
+    try:
+        yield
+    finally:
+        await switch.ask("PUT", path, json={})
+
+
+async def test_devices_ring_in_turn_and_then_a_message_is_taken(
+    switch: RunningSwitch, desk: Line, phone: SipCaller, caller_number: str
+) -> None:
+    """The telephones show which number was called; the second rings only when the first has stopped."""
+    await switch.ask("PATCH", f"/api/v1/numbers/{desk.number_id}", json={"display_name": "受付"})
+    devices = switch.ready["devices"]
+    turns = [{"device_id": one["id"], "ring_s": 5} for one in devices]
+    told = "5:PJSIP/1001|5:PJSIP/1002"
+    async with (
+        plan_of(switch, desk, told, in_turn=True, devices=turns, unanswered_rule_id=desk.usual_rule),
+        registered(switch, 0) as first,
+        registered(switch, 1) as second,
+    ):
+        outside = await phone.invite(switch.uri(desk.dialled), caller_number)
+        ringing = await first.incoming(10)
+        assert ringing.caller.display_name == "[受付]"
+        assert (await ringing.ended(10)).by == "switch"
+        later = await second.incoming(5)
+        later.reject(486)
+        await leave_message(outside)
+    message = await switch.message_of(caller_number)
+    assert message["number"] == desk.e164
+    assert (await switch.finished_call_of(caller_number))["result"] == "message"
+
+
+async def test_one_device_of_several_rings_and_is_busy(
+    switch: RunningSwitch, desk: Line, phone: SipCaller, caller_number: str
+) -> None:
+    """Who calls hears so, and pays nothing."""
+    device = switch.ready["devices"][1]
+    chosen = [{"device_id": device["id"], "ring_s": 20}]
+    async with (
+        plan_of(switch, desk, "99:PJSIP/1002", devices=chosen),
+        registered(switch, 0) as other,
+        registered(switch, 1) as busy,
+    ):
+        outside = await phone.invite(switch.uri(desk.dialled), caller_number)
+        (await busy.incoming(10)).reject(486)
+        await outside.hear(AUDIO, 10)
+        with pytest.raises(Refused) as refused:
+            await outside.answered(15)
+        assert refused.value.status == 486
+        assert other.calls == []
+    assert (await switch.finished_call_of(caller_number))["result"] == "busy"
+
+
+async def test_no_more_calls_than_sold(switch: RunningSwitch, desk: Line, caller_number: str) -> None:
+    operator = switch.ready["operator_token"]
+    account = (await switch.ask("GET", "/api/v1/accounts", operator))["items"][0]["id"]
+    path = f"/api/v1/numbers/{desk.number_id}?account_id={account}"
+    await switch.ask("PATCH", path, operator, json={"channels": 1})
+    until(lambda: "/channels" in switch.asterisk_says(f"database show number/{desk.e164}"), 10, "told")
+    try:
+        async with registered(switch, 0) as device, SipCaller() as phone, SipCaller() as late:
+            first = await phone.invite(switch.uri(desk.dialled), caller_number)
+            talking = await device.incoming(10)
+            await talking.answer()
+            await first.answered(5)
+            second = await late.invite(switch.uri(desk.dialled), f"080{caller_number[3:]}")
+            await second.hear(AUDIO, 10)
+            with pytest.raises(Refused) as refused:
+                await second.answered(15)
+            assert refused.value.status == 486
+            await first.hang_up()
+            await talking.ended(5)
+    finally:
+        await switch.ask("PATCH", path, operator, json={"channels": None})
+
+
+async def test_blocked_callers_are_not_put_through(
+    switch: RunningSwitch, desk: Line, phone: SipCaller, caller_number: str
+) -> None:
+    """By how numbers begin, for all of the account; and by the whole number for this one, which counts."""
+    everywhere = {"kind": "prefix", "value": caller_number[:7], "treatment": "rusurepo"}
+    here = {"number_id": desk.number_id, "value": caller_number, "treatment": "announcement"}
+    made: list[Json] = []
+    try:
+        for entry in (everywhere, here):
+            made.append(await switch.ask("POST", "/api/v1/blocked-callers", json=entry))
+        async with registered(switch, 0) as device:
+            call = await phone.invite(switch.uri(desk.dialled), caller_number)
+            await call.hear(AUDIO, 10)
+            with pytest.raises(Refused) as refused:
+                await call.answered(10)
+            assert refused.value.status == 403
+            assert device.calls == []
+    finally:
+        await switch.ask("POST", "/api/v1/blocked-callers:delete", json={"ids": [one["id"] for one in made]})
+    assert (await switch.finished_call_of(caller_number))["result"] == "blocked"
+
+
+async def test_hold_transfer_and_parking(
+    switch: RunningSwitch, desk: Line, phone: SipCaller, caller_number: str
+) -> None:
+    """One caller is held (with music), parked, taken up, sent on blindly, and sent on after asking."""
+    called = [one["username"] for one in switch.ready["devices"]]
+    async with registered(switch, 0) as device, registered(switch, 1) as colleague:
+        outside = await phone.invite(switch.uri(desk.dialled), caller_number)
+        inside, other = await device.incoming(10), await colleague.incoming(10)
+        await inside.answer()
+        await outside.answered(5)
+        assert (await other.ended(5)).by == "switch"
+        await inside.hold()
+        await outside.hear(AUDIO, 10)
+        await inside.resume()
+
+        await inside.refer(switch.uri("701"))
+        await outside.hear(AUDIO, 10)
+        await inside.hang_up()
+        taken = await _take_up(switch, colleague, "701")
+        await _heard(outside, taken)
+
+        await taken.refer(switch.uri(called[0]))
+        sent = await device.incoming(10)
+        assert sent.caller.uri.user == f"0{caller_number[1:]}"
+        await sent.answer()
+        await taken.hang_up()
+        await _heard(outside, sent)
+
+        await sent.hold()
+        asking = await device.invite(switch.uri(called[1]))
+        asked = await colleague.incoming(10)
+        await asked.answer()
+        await asking.answered(5)
+        await sent.refer(switch.uri(called[1]), instead_of=asking)
+        await asyncio.gather(sent.hang_up(), asking.hang_up())
+        await _heard(outside, asked)
+        await outside.hang_up()
+        assert (await asked.ended(10)).by == "switch"
+    assert (await switch.finished_call_of(caller_number))["result"] == "answered"
+
+
+async def _heard(speaker: Call, listener: Call) -> None:
+    await asyncio.gather(speaker.speak(tone(TONE_HZ, 1.0)), listener.hear(tone_of(TONE_HZ), 10))
+
+
+async def _take_up(switch: RunningSwitch, phone: SipCaller, place: str) -> OutgoingCall:
+    """What is parked there; it may take a moment until it is."""
+    for _ in range(5):
+        call = await phone.invite(switch.uri(place))
+        try:
+            await call.answered(5)
+            return call
+        except Refused:
+            await asyncio.sleep(0.2)
+    raise AssertionError(f"nothing was parked at {place}")
+
+
+async def test_a_transfer_goes_no_further_than_its_device_may_call(
+    switch: RunningSwitch, desk: Line, phone: SipCaller, caller_number: str
+) -> None:
+    """Overseas is off; a trunk sends nobody anywhere."""
+    async with registered(switch, 0) as device:
+        outside = await phone.invite(switch.uri(desk.dialled), caller_number)
+        inside = await device.incoming(10)
+        await inside.answer()
+        await outside.answered(5)
+        with pytest.raises(Refused):
+            await outside.refer(switch.uri("110"))
+        await inside.refer(switch.uri("01012125550199"))
+        await outside.hear(AUDIO, 10)
+        await inside.hang_up()
+        assert (await outside.ended(15)).by == "switch"
+    record = await call_to(switch, "+12125550199")
+    assert (record["result"], record["destination_class"]) == ("class_not_allowed", "overseas")
+    assert record["device_id"] == switch.ready["devices"][0]["id"]
