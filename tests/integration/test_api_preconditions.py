@@ -17,13 +17,18 @@ from tests.integration.test_api_access import BODIES, filled, made
 pytestmark = pytest.mark.integration
 
 READERS = readers_of(ROUTES)
-EDITS = [route for route in ROUTES if route.method in {"PUT", "PATCH", "DELETE"} and route.path in READERS]
+EDITS = [
+    route
+    for route in ROUTES
+    # Trunks belong to no account: nothing is furnished there.
+    if route.method in {"PUT", "PATCH", "DELETE"} and route.path in READERS and "trunk_id" not in route.path
+]
 WRONG = '"0123"'
 
 
 async def test_every_single_thing_has_an_etag(admin: Client, ours: Furnished) -> None:
     ids = await made(admin, ours)
-    single = [route for path, route in READERS.items() if path.endswith("}")]
+    single = [route for path, route in READERS.items() if path.endswith("}") and not route.operator_only]
     assert len(single) > 8
     for route in single:
         path = filled(route, ours, ids)
