@@ -29,8 +29,9 @@ WRONG = '"0123"'
 async def test_every_single_thing_has_an_etag(admin: Client, ours: Furnished) -> None:
     ids = await made(admin, ours)
     single = [route for path, route in READERS.items() if path.endswith("}") and not route.operator_only]
-    assert len(single) > 8
-    for route in single:
+    furnished = [route for route in single if "unmade" not in filled(route, ours, ids)]
+    assert len(furnished) > 8
+    for route in furnished:
         path = filled(route, ours, ids)
         first = await admin.get(path)
         tag = first.headers["ETag"]
@@ -43,8 +44,9 @@ async def test_every_single_thing_has_an_etag(admin: Client, ours: Furnished) ->
 
 async def test_every_edit_looks_at_if_match(admin: Client, operator: Client, ours: Furnished) -> None:
     ids = await made(admin, ours)
-    assert len(EDITS) > 15
-    for route in EDITS:
+    furnished = [route for route in EDITS if "unmade" not in filled(route, ours, ids)]
+    assert len(furnished) > 15
+    for route in furnished:
         query = f"?account_id={ours.account_id}" if route.operator_only else ""
         path, body = filled(route, ours, ids) + query, BODIES.get(route.path)
         who = operator if route.operator_only else admin
