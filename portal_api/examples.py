@@ -2,9 +2,44 @@
 
 from typing import Any
 
-from portal_api.vocabulary import EXAMPLES
-
 Json = dict[str, Any]
+EXAMPLES: dict[str, object] = {
+    "id": "3f2c9a7d5e8b4c1fa6d0e9b8c7a65432",
+    "ids": ["3f2c9a7d5e8b4c1fa6d0e9b8c7a65432"],
+    "name": "通常",
+    "display_name": "代表",
+    "label": "営業部",
+    "accept": ["192.0.2.0/24"],
+    "uri": "sip:192.0.2.1:5060",
+    "from_domain": "sip.example.jp",
+    "from_user": "0312345678",
+    "password": "correct-horse-battery-staple",
+    "number": "+81312345678",
+    "value": "03-1234-5678",
+    "e164": "+81312345678",
+    "caller": "+819012345678",
+    "other_party": "+819012345678",
+    "username": "1001",
+    "mail_addresses": ["info@example.jp"],
+    "next": None,
+    "text": "折り返しお電話ください。",
+    "detail": "必須です。",
+    "title": "入力内容に誤りがあります",
+    "status": "open",
+    "code": "missing",
+    "request_id": "b1946ac92492d2347c6235b4d2611184",
+    "duration_s": 12.5,
+    "address": "192.0.2.10",
+    "postal_code": "100-0001",
+    "mail_address": "keiri@example.jp",
+    "customer_name": "株式会社あおぞら",
+    "card_token": None,
+    "destinations": "03-1111-2222",
+    "secret": "q7Yt2vKx9LwBzR4nHc5mD1",
+    "user_agent": "LinphoneAndroid/5.2.0",
+}
+"""Examples by field, where the model gives none; used only where they fit the field."""
+
 AN_ID = "3f2c9a7d5e8b4c1fa6d0e9b8c7a65432"
 FORMATS = {
     "date-time": "2026-11-24T09:00:00+09:00",

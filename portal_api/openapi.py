@@ -14,7 +14,8 @@ from portal_api.idempotency import HEADER, KEY
 from portal_api.preconditions import EDITS
 from portal_api.problems import ProblemDetails
 from portal_api.routing import Route, readers_of
-from portal_api.vocabulary import FIELDS, SHAPES
+from portal_api.shape_words import SHAPES
+from portal_api.vocabulary import FIELDS
 from store.models import Role
 
 Json = dict[str, Any]

@@ -61,7 +61,7 @@ class Announcement(BaseModel):
     played_to: str | None = Field(description="流した相手の番号。番号がないときはnull")
 
 
-class Section(BaseModel):
+class RecordedSpan(BaseModel):
     since: Timestamp = Field(alias="from")
     until: Timestamp = Field(alias="to")
 
@@ -84,7 +84,7 @@ class Recording(BaseModel):
     started_at: Timestamp
     ended_at: Timestamp
     duration_s: float = Field(description="音声の長さ。一時停止の間は含まない")
-    sections: list[Section] = Field(description="一時停止で分かれた区間。音声には続けて入っている")
+    sections: list[RecordedSpan] = Field(description="一時停止で分かれた区間。音声には続けて入っている")
     complete: bool = Field(description="falseは、障害で終わりが欠けているもの")
     audio: Literal["stored", "missing"] = Field(description="音声ファイルがあるか。missingは失われている")
     announcement: Announcement | None = Field(description="案内を流していないときはnull")
@@ -104,7 +104,7 @@ class Recording(BaseModel):
             started_at=row.started_at,
             ended_at=row.ended_at,
             duration_s=row.duration_s,
-            sections=[Section.model_validate(section) for section in row.sections],
+            sections=[RecordedSpan.model_validate(section) for section in row.sections],
             complete=row.complete,
             audio="stored" if has_audio else "missing",
             announcement=_announcement(row),

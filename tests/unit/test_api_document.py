@@ -38,6 +38,17 @@ def test_everything_is_described_in_japanese() -> None:
     assert unsaid == []
 
 
+def test_every_value_of_an_enumeration_is_explained() -> None:
+    """Days of the week explain themselves."""
+    unsaid = [
+        f"{name}: {value}"
+        for name, schema in SCHEMAS.items()
+        for value in schema.get("enum", ())
+        if name != "Day" and value not in schema["description"]
+    ]
+    assert unsaid == []
+
+
 def test_no_shape_has_the_name_of_a_module() -> None:
     assert [name for name in SCHEMAS if "__" in name] == []
 
