@@ -2,6 +2,7 @@
 
 A key is claimed before the work begins and given back where nothing was done. Who dies in between leaves
 a claim without an answer: what became of that request nobody knows, so it is refused, never repeated.
+Only where the work keeps the key itself, as a top-up does, is it asked again: it does nothing twice.
 """
 
 import asyncio
@@ -36,11 +37,14 @@ KEY = re.compile(r"[!-~]{1,255}")
 UNDER_WAY = timedelta(seconds=150)
 """Longer than any request takes."""
 
+COMMITTING = web.RequestKey("committing", bool)
+"""A transaction of the request has come as far as its commit."""
+
 Respond = Callable[[], Awaitable[web.StreamResponse]]
 
 
-async def once(ask: "Ask", body: BaseModel | None, respond: Respond) -> web.StreamResponse:
-    """Answer the request, or as it was answered before. Raises Problem."""
+async def once(ask: "Ask", body: BaseModel | None, respond: Respond, keyed: bool) -> web.StreamResponse:
+    """Answer the request, or as it was answered before; `keyed` work knows its key. Raises Problem."""
     key = ask.request.headers[HEADER]
     if not KEY.fullmatch(key):
         raise Problem("malformed_request", f"{HEADER}は255文字までのASCII文字にしてください。")
@@ -48,14 +52,17 @@ async def once(ask: "Ask", body: BaseModel | None, respond: Respond) -> web.Stre
     token_id, secret_key = ask.identity.token_id, ask.parts.secret_key
     async with ask.session() as session:
         known = await idempotency.claim(session, secret_key, token_id, key, digest)
-    if known is not None:
+    lost = known is not None and known.answer is None and known.digest == digest
+    if known is not None and not (keyed and lost):
         if isinstance(body, Form):
             body.file.content.close()
         return _again(known, digest)
+    ask.request[COMMITTING] = False
     try:
         response = await respond()
-    except (Problem, StoreError, VoicesError, web.HTTPException):
-        await _give_back(ask, key)
+    except (Problem, StoreError, VoicesError, web.HTTPException) as refusal:
+        if not _may_be_done(ask, refusal):
+            await _give_back(ask, key)
         raise
     if isinstance(response, web.Response) and response.status < 300 and _can_be_kept(response):
         kept = json.dumps({"body": response.text or "", "content_type": response.content_type})
@@ -65,6 +72,12 @@ async def once(ask: "Ask", body: BaseModel | None, respond: Respond) -> web.Stre
     else:
         await _give_back(ask, key)
     return response
+
+
+def _may_be_done(ask: "Ask", refusal: Exception) -> bool:
+    """A database lost at a commit, or after one, does not say what it has kept."""
+    lost = isinstance(refusal, Problem) and refusal.code == "database_unavailable"
+    return lost and bool(ask.request[COMMITTING])
 
 
 def _can_be_kept(response: web.Response) -> bool:

@@ -179,7 +179,13 @@ def _headers(route: Route, reader: Route | None) -> list[Json]:
     }
     text = {"type": "string"}
     return [
-        {"name": name, "in": "header", "schema": shapes.get(name, text), "description": words}
+        {
+            "name": name,
+            "in": "header",
+            "required": name == HEADER and route.keyed,
+            "schema": shapes.get(name, text),
+            "description": words,
+        }
         for name, words in told.items()
     ]
 

@@ -118,7 +118,7 @@ DETAILS: dict[str, str] = {
     "block_list_full": "登録できるのは1,000件までです。使わないものを外してください。",
     "bad_cursor": "前のページのnextの値をそのまま指定してください。",
     "account_required": "運用者のトークンでは、対象のアカウントをaccount_idで指定してください。",
-    "idempotency_key_required": "操作ごとに新しいキー(64文字まで)を付け、やり直しでは同じにしてください。",
+    "idempotency_key_required": "操作ごとに新しいキー(255文字まで)を付け、やり直しでは同じにしてください。",
     "no_tariff": "運用者が料金表を設定するまで、この操作はできません。",
     "not_the_original": "修正の対象には、元の請求書を指定してください。",
     "invoice_file_missing": "運用者にお問い合わせください。",

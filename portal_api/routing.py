@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from portal_api.access import Who, allows, roles_of, scope_of
 from portal_api.addresses import address_of
 from portal_api.forms import Form, read_form
-from portal_api.idempotency import HEADER, once
+from portal_api.idempotency import COMMITTING, HEADER, once
 from portal_api.linphone import SipServer
 from portal_api.preconditions import EDITS, Guard, is_known, tag_of
 from portal_api.problems import Problem, field_error, problem_of_validation
@@ -156,6 +156,7 @@ class Ask:
             if self.guard is not None:
                 await self.guard(session)
             yield session
+            self.request[COMMITTING] = True
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ class Route:
     """One operation, and all that the document tells of it.
 
     `produces` are the media types, and `answers` the model, of a handler that makes its own response.
+    A `keyed` route's work keeps the Idempotency-Key itself, in its own transaction: it asks for one, and
+    whoever lost the answer is given it anew.
     """
 
     method: str
@@ -172,6 +175,7 @@ class Route:
     tag: str
     status: int
     who: Who
+    keyed: bool
     produces: tuple[str, ...]
     answers: type[BaseModel] | None
     hints: dict[str, Any]
@@ -249,6 +253,7 @@ class Resource:
         status: int = 200,
         operator_only: bool = False,
         who: Who = Who.BY_RULE,
+        keyed: bool = False,
         produces: str | tuple[str, ...] = (),
         answers: type[BaseModel] | None = None,
     ) -> Callable[[H], H]:
@@ -265,6 +270,7 @@ class Resource:
                 tag=self.tag,
                 status=status,
                 who=Who.OPERATORS if operator_only else who,
+                keyed=keyed,
                 produces=(produces,) if isinstance(produces, str) else produces,
                 answers=answers,
                 hints=hints,
@@ -291,7 +297,9 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
             return _response(request, route, reader, await route.handler(**arguments))
 
         if route.method == "POST" and HEADER in request.headers and not route.public:
-            return await once(ask, arguments.get("body"), respond)
+            return await once(ask, arguments.get("body"), respond, route.keyed)
+        if route.keyed:
+            raise Problem("idempotency_key_required")
         return await respond()
 
     return answer

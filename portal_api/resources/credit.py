@@ -6,7 +6,6 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from portal_api.idempotency import HEADER
-from portal_api.problems import Problem
 from portal_api.routing import Ask, Resource
 from portal_api.schemas import Body, PageOf, PageQuery, Timestamp
 from store import credit_views
@@ -130,13 +129,11 @@ async def list_top_ups(ask: Ask, account_id: str, query: PageQuery) -> TopUps:
     "/top-ups",
     "チャージする。Idempotency-Keyが必要で、同じキーでは1回だけチャージする",
     status=201,
+    keyed=True,
 )
 async def add_top_up(ask: Ask, account_id: str) -> TopUp:
-    key = ask.request.headers.get(HEADER)
-    if not key:
-        raise Problem("idempotency_key_required")
-    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
     by = f"token:{ask.identity.token_id}"
+    digest = hashlib.sha256(f"{by} {ask.request.headers[HEADER]}".encode()).hexdigest()
     async with ask.session() as session:
         return TopUp.of(
             await credit_views.add_top_up(session, account_id, f"request:{digest}", by, ask.parts.clock())

@@ -19,9 +19,10 @@ from settings import BillingSettings
 from store.billing_month import BillingMonth
 from store.credit import reserve
 from store.database import Database
+from store.idempotency import forget_answers
 from store.jobs import take
 from store.media import Media
-from store.models import Account, Device, Invoice, Job, MethodState, PaymentMethod, Role
+from store.models import Account, Device, IdempotencyKey, Invoice, Job, MethodState, PaymentMethod, Role, now
 from store.subscriptions import keep_up
 from store.tokens import issue_token
 from tests.billed_calls import happened, outbound
@@ -121,7 +122,26 @@ async def test_a_top_up_needs_a_key_and_is_made_once(admin: Client) -> None:
     (one,) = (await admin.get("/api/v1/top-ups")).body["items"]
     assert (one["amount"], one["source"], one["balance"], one["month"]) == (5000, "manual", 15_000, "2026-11")
     assert one["by"].startswith("token:")
+    assert [answer.headers.get("Idempotent-Replayed") for answer in made] == [None, "true", "true"]
     assert (await admin.get("/api/v1/credit")).body["available"] == 15_000
+
+
+async def test_a_top_up_whose_answer_was_lost_is_not_made_again(
+    admin: Client, operator: Client, database: Database, ours: Furnished
+) -> None:
+    """As if the process had died between the top-up and its answer, and a day later."""
+    made = await admin("POST", "/api/v1/top-ups", headers=KEY)
+    async with database.session() as session:
+        await session.execute(update(IdempotencyKey).values(status=None, sealed_answer=None))
+    again = await admin("POST", "/api/v1/top-ups", headers=KEY)
+    assert (again.status, again.body) == (201, made.body)
+    async with database.session() as session:
+        await forget_answers(session, now() + timedelta(hours=25))
+    late = await admin("POST", "/api/v1/top-ups", headers=KEY)
+    assert (late.status, late.body) == (201, made.body)
+    # A key belongs to its token.
+    other = await operator("POST", f"/api/v1/top-ups?account_id={ours.account_id}", headers=KEY)
+    assert (other.status, other.body["balance"]) == (201, 20_000)
 
 
 async def test_automatic_top_up_is_a_setting(admin: Client) -> None:

@@ -2,16 +2,20 @@
 
 import asyncio
 import io
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from aiohttp import FormData
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from store.database import Database
 from store.idempotency import forget_answers
-from store.models import IdempotencyKey, now
+from store.models import Device, IdempotencyKey, now
 from tests.furnishing import wav
 from tests.integration.conftest import Answer, Client
 
@@ -85,6 +89,35 @@ async def test_what_broke_off_is_not_done_again(admin: Client, database: Databas
     async with database.session() as session:
         await forget_answers(session, now() + timedelta(hours=25))
     assert (await post(admin, {"name": "途中"})).body["id"] != made.body["id"]
+
+
+@pytest.fixture
+def lost_at_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The database keeps a new device, and is gone before it says so."""
+    real = Database.session
+
+    def flushed(session: Session, _: object) -> None:
+        session.info["device"] = any(isinstance(row, Device) for row in session.new)
+
+    @asynccontextmanager
+    async def losing(database: Database) -> AsyncIterator[AsyncSession]:
+        async with real(database) as session:
+            yield session
+        if session.info.get("device"):
+            raise ConnectionError
+
+    event.listen(Session, "after_flush", flushed)
+    monkeypatch.setattr(Database, "session", losing)
+    yield
+    event.remove(Session, "after_flush", flushed)
+
+
+@pytest.mark.usefixtures("lost_at_commit")
+async def test_what_the_database_may_have_kept_is_not_done_again(admin: Client) -> None:
+    before = await count(admin)
+    codes = [(await post(admin, {"name": "消失"})).body["code"] for _ in range(2)]
+    assert codes == ["database_unavailable", "idempotency_in_progress"]
+    assert await count(admin) == before + 1
 
 
 async def test_a_file_is_the_same_in_another_envelope(admin: Client) -> None:
