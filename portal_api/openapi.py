@@ -110,7 +110,11 @@ def _schemas(routes: list[Route]) -> tuple[Names, Json]:
         wanted += [(model, "validation") for model in route.bodies.values()]
         wanted += [(route.answer, "serialization")] if route.answer else []
     references, definitions = models_json_schema(list(dict.fromkeys(wanted)), ref_template=REFERENCE)
-    return {(model, mode): references[model, mode] for model, mode in wanted}, definitions["$defs"]
+    schemas: Json = definitions["$defs"]
+    for query in (route.query for route in routes if route.query):
+        # Parameters refer to these too.
+        schemas = query.model_json_schema(ref_template=REFERENCE).get("$defs", {}) | schemas
+    return {(model, mode): references[model, mode] for model, mode in wanted}, schemas
 
 
 def _operation(route: Route, names: Names, reader: Route | None) -> Json:

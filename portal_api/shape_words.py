@@ -164,6 +164,8 @@ SHAPES = {
     "CallingChange": "端末の発信と内線の設定の変更",
     "Card": "登録したカード。番号は保存しない",
     "CorrectionGiven": "請求書の修正",
+    "Encoding": "文字コード。utf-8: BOM付きのUTF-8、shift_jis: Shift_JIS(CP932)",
+    "Direction": "inbound: 着信、outbound: 発信、internal: 内線",
     "DestinationClass": (
         "発信先の種類。emergency: 緊急通報、internal: 内線、free: フリーダイヤル、fixed: 固定電話、"
         "mobile: 携帯電話、ip: 050、navi: 0570、special: 1XYと#番号、premium: 情報料・衛星電話、"

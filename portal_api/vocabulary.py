@@ -63,7 +63,7 @@ FIELDS = {
     "whitelist": "追加した後のホワイトリスト",
     "since": "この日時から",
     "until": "この日時まで",
-    "direction": "inbound: 着信、outbound: 発信",
+    "direction": "inbound: 着信、outbound: 発信、internal: 内線",
     "steps": "送信の段階",
     "last_attempt_at": "最後に送信した日時",
     "sent_at": "送信できた日時",

@@ -4,17 +4,25 @@ from io import BytesIO
 
 import pytest
 from aiohttp import FormData
+from sqlalchemy import select
 
+from billing.closing import GRACE, close_months
 from portal_api.access import Who
 from portal_api.main import ROUTES
 from portal_api.routing import Route
+from settings import BillingSettings
+from store.billing_month import month_of
 from store.database import Database
 from store.media import Media
+from store.models import Invoice, now
+from store.subscriptions import keep_up
 from tests.furnishing import Furnished, leave_fax
 from tests.integration.conftest import Client, MakeClient
+from tests.tariffs import publish_example
 
 pytestmark = pytest.mark.integration
 
+ISSUER = BillingSettings(issuer_name="電話番株式会社", issuer_number="T9000000000000")
 BELOW_API = [route for route in ROUTES if not route.public]
 WITH_IDS = [
     route
@@ -67,6 +75,17 @@ async def faxed(database: Database, media: Media, account: Furnished) -> dict[st
     return {"fax_id": fax.id, "submission_id": str(fax.submission_id), "page": "1"}
 
 
+async def invoiced(database: Database, media: Media, account: Furnished) -> dict[str, str]:
+    """Have an invoice issued for every account's month; the id of this one's."""
+    await publish_example(database)
+    month = month_of(now())
+    await database.transaction(lambda connection: keep_up(connection, now()))
+    await close_months(database, media, ISSUER, month.ends + GRACE)
+    async with database.session() as session:
+        of_account = select(Invoice.id).where(Invoice.account_id == account.account_id)
+        return {"invoice_id": (await session.scalars(of_account)).one()}
+
+
 UNMADE = dict.fromkeys(
     (
         "whitelist_id",
@@ -83,6 +102,9 @@ UNMADE = dict.fromkeys(
         "page",
         "trunk_id",
         "release_id",
+        "invoice_id",
+        "payment_id",
+        "subscription_id",
     ),
     "unmade",
 )
@@ -112,6 +134,13 @@ def filled(route: Route, account: Furnished, made: dict[str, str] = UNMADE) -> s
 
 # Bodies that are right, so that only the id can be what is refused.
 BODIES = {
+    "/api/v1/account/outbound": {"classes": ["fixed"]},
+    "/api/v1/credit": {"automatic_limit": 1},
+    "/api/v1/payment-method": {"kind": "bank_transfer"},
+    "/api/v1/contract": {"customer_name": "奪う"},
+    "/api/v1/numbers/{number_id}": {"display_name": "奪う"},
+    "/api/v1/numbers/{number_id}/ring-plan": {"in_turn": False, "devices": []},
+    "/api/v1/devices/{device_id}/calling": {"short_number": None, "default_number_id": None},
     "/api/v1/numbers/{number_id}/rusurepo": {"enabled": False, "rule_id": None},
     "/api/v1/numbers/{number_id}/recording": {"inbound": True, "outbound": True, "announcement": False},
     "/api/v1/rules/{rule_id}": {"name": "奪う"},
@@ -186,6 +215,7 @@ async def test_another_accounts_ids_are_not_found(
     admin: Client, other_admin: Client, theirs: Furnished, database: Database, media: Media
 ) -> None:
     ids = await made(other_admin, theirs) | await faxed(database, media, theirs)
+    ids |= await invoiced(database, media, theirs)
     for route in WITH_IDS:
         path, body = filled(route, theirs, ids), BODIES.get(route.path)
         refused = await admin(route.method, path, json=body)

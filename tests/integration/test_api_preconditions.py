@@ -13,7 +13,7 @@ from store.database import Database
 from store.media import Media
 from tests.furnishing import SECRET_KEY, Furnished
 from tests.integration.conftest import Client, serving
-from tests.integration.test_api_access import BODIES, faxed, filled, made
+from tests.integration.test_api_access import BODIES, faxed, filled, invoiced, made
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +29,7 @@ WRONG = '"0123"'
 async def test_every_single_thing_has_an_etag(
     admin: Client, ours: Furnished, database: Database, media: Media
 ) -> None:
-    ids = await made(admin, ours) | await faxed(database, media, ours)
+    ids = await made(admin, ours) | await faxed(database, media, ours) | await invoiced(database, media, ours)
     single = [route for path, route in READERS.items() if path.endswith("}") and not route.operator_only]
     furnished = [route for route in single if "unmade" not in filled(route, ours, ids)]
     assert len(furnished) > 8
@@ -47,7 +47,7 @@ async def test_every_single_thing_has_an_etag(
 async def test_every_edit_looks_at_if_match(
     admin: Client, operator: Client, ours: Furnished, database: Database, media: Media
 ) -> None:
-    ids = await made(admin, ours) | await faxed(database, media, ours)
+    ids = await made(admin, ours) | await faxed(database, media, ours) | await invoiced(database, media, ours)
     trunk = await operator.post("/api/v1/trunks", {"name": "回線", "uri": "sip:trunk.example.com:5060"})
     ids["trunk_id"] = trunk.body["id"]
     furnished = [route for route in EDITS if "unmade" not in filled(route, ours, ids)]
@@ -58,6 +58,8 @@ async def test_every_edit_looks_at_if_match(
         who = operator if route.operator_only else admin
         if route.path == "/api/v1/phonebook/contract":
             body = {"contracted": True}
+        if route.path == "/api/v1/trunks/{trunk_id}":
+            body = {"name": "奪う"}
         if route.path == "/api/v1/account":
             body = {"message_retention_days": 7}
         before = await who.get(path)

@@ -16,7 +16,7 @@ from store.tokens import issue_token, revoke_token
 from store.users import create_user
 from tests.furnishing import Furnished
 from tests.integration.conftest import Answer, Client, MakeClient
-from tests.integration.test_api_access import BODIES, faxed, filled, made
+from tests.integration.test_api_access import BODIES, faxed, filled, invoiced, made
 
 pytestmark = pytest.mark.integration
 
@@ -94,7 +94,7 @@ async def test_an_expired_and_a_revoked_token_open_nothing(
 async def test_read_only_reads_everything_and_writes_nothing(
     api: MakeClient, admin: Client, nobody: Client, database: Database, ours: Furnished, media: Media
 ) -> None:
-    ids = await made(admin, ours) | await faxed(database, media, ours)
+    ids = await made(admin, ours) | await faxed(database, media, ours) | await invoiced(database, media, ours)
     async with database.session() as session:
         _, secret = await issue_token(session, Role.READ_ONLY, ours.account_id)
     reader = api(secret)
@@ -114,7 +114,7 @@ async def test_read_only_reads_everything_and_writes_nothing(
 async def test_a_token_without_scopes_opens_nothing_and_each_opens_its_own(
     api: MakeClient, admin: Client, nobody: Client, database: Database, ours: Furnished, media: Media
 ) -> None:
-    ids = await made(admin, ours) | await faxed(database, media, ours)
+    ids = await made(admin, ours) | await faxed(database, media, ours) | await invoiced(database, media, ours)
     told = await operations(nobody)
     async with database.session() as session:
         _, secret = await issue_token(session, Role.ADMINISTRATOR, ours.account_id, scopes=[])
@@ -135,7 +135,7 @@ async def test_a_token_without_scopes_opens_nothing_and_each_opens_its_own(
 async def test_members_get_what_the_table_says(
     api: MakeClient, admin: Client, nobody: Client, database: Database, ours: Furnished, media: Media
 ) -> None:
-    ids = await made(admin, ours) | await faxed(database, media, ours)
+    ids = await made(admin, ours) | await faxed(database, media, ours) | await invoiced(database, media, ours)
     member = api(await member_of(database, ours, Role.MEMBER, [ours.device_id]))
     for one in await operations(nobody):
         if Role.MEMBER in one.route.roles:

@@ -1,6 +1,7 @@
 """The OpenAPI document says what everything means, in Japanese, and its examples are right."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,11 @@ def test_every_value_of_an_enumeration_is_explained() -> None:
         if name != "Day" and value not in schema["description"]
     ]
     assert unsaid == []
+
+
+def test_whatever_is_referred_to_is_there() -> None:
+    referred = set(re.findall(r"#/components/schemas/([^\"]+)", json.dumps(DOCUMENT)))
+    assert referred - set(SCHEMAS) == set()
 
 
 def test_no_shape_has_the_name_of_a_module() -> None:
