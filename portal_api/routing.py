@@ -288,6 +288,8 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
         ask = Ask(request, request.app[PARTS])
         if not route.public:
             _refuse_unfit(route, ask.identity)
+        if route.keyed and HEADER not in request.headers:
+            raise Problem("idempotency_key_required")
         arguments = await _arguments(route, ask)
         reader = request.app[READERS].get(route.path)
         if reader and route.method in EDITS and "ask" in arguments:
@@ -298,8 +300,6 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 
         if route.method == "POST" and HEADER in request.headers and not route.public:
             return await once(ask, arguments.get("body"), respond, route.keyed)
-        if route.keyed:
-            raise Problem("idempotency_key_required")
         return await respond()
 
     return answer
