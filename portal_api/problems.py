@@ -149,7 +149,7 @@ DETAILS: dict[str, str] = {
     "announcement_unplayable": "通話録音の設定で、案内の音声を選び直してください。",
     "switch_unavailable": "しばらく待ってから再度お試しください。",
     "too_many_prompts": "1つの電話番号に登録できる音声は300件までです。使わない音声を削除してください。",
-    "file_too_large": "音声ファイルは20 MBまでです。",
+    "file_too_large": "ファイルは20 MBまでです。",
     "not_audio": "WAV、MP3、M4A、OGG、FLACのいずれかの音声ファイルにしてください。",
     "damaged_audio": "最後まで読み取れませんでした。ファイルを確かめるか、別の形式で保存し直してください。",
     "has_video": "音声だけのファイルにしてください。",

@@ -32,7 +32,6 @@ SHAPES = {
     ),
     "EntrySelection": "選んだ相手先",
     "FieldError": "1つの項目の誤り",
-    "Holidays": "祝日の扱い",
     "ImportState": "preview: 確認中、applied: 登録済み",
     "Kinds": "通知サービスの種類の一覧",
     "LineError": "読み取れない行",

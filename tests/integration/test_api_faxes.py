@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from PIL import Image
 from pypdf import PdfReader
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from faxpages.tiffs import Page, write_pages
 from store.database import Database
@@ -26,6 +26,7 @@ from store.models import (
     FaxState,
     FaxSubmission,
     FaxTransport,
+    IdempotencyKey,
     JournalEntry,
     new_id,
     now,
@@ -128,6 +129,17 @@ async def test_the_same_key_sends_once(admin: Client, ours: Furnished, database:
     await submit(admin, ours, key="order-2")
     async with database.session() as session:
         assert len(list(await session.scalars(select(FaxSubmission)))) == 2
+
+
+async def test_a_lost_answer_sends_nothing_again(admin: Client, ours: Furnished, database: Database) -> None:
+    """As if the process had died between keeping the submission and answering."""
+    await submit(admin, ours, key="order-1")
+    async with database.session() as session:
+        await session.execute(update(IdempotencyKey).values(status=None, sealed_answer=None))
+    again = await submit(admin, ours, key="order-1")
+    assert (again.status, again.body["code"]) == (409, "idempotency_in_progress")
+    async with database.session() as session:
+        assert len(list(await session.scalars(select(FaxSubmission)))) == 1
 
 
 @pytest.mark.parametrize(

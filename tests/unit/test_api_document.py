@@ -10,6 +10,8 @@ from jsonschema import Draft202012Validator
 
 from portal_api.main import ROUTES
 from portal_api.openapi import document
+from portal_api.shape_words import SHAPES
+from portal_api.vocabulary import FIELDS
 
 pytestmark = pytest.mark.unit
 
@@ -48,6 +50,12 @@ def test_every_value_of_an_enumeration_is_explained() -> None:
         if name != "Day" and value not in schema["description"]
     ]
     assert unsaid == []
+
+
+def test_no_words_are_for_what_is_gone() -> None:
+    fields = {f"{name}.{field}" for name, schema in SCHEMAS.items() for field in schema.get("properties", {})}
+    assert set(SHAPES) - set(SCHEMAS) == set()
+    assert {name for name in FIELDS if "." in name} - fields == set()
 
 
 def test_whatever_is_referred_to_is_there() -> None:
