@@ -85,7 +85,7 @@ async def test_wrong_paths_and_methods(admin: Client, ours: Furnished) -> None:
     assert (answer.status, answer.body["code"], answer.headers["Allow"]) == (
         405,
         "method_not_allowed",
-        "GET,HEAD",
+        "GET,HEAD,PATCH",
     )
 
 
