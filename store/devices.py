@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 
 from store import revisions
 from store.errors import Conflict, InUse, NotFound, Use
+from store.events import append_in
 from store.models import (
     Call,
     Device,
@@ -116,12 +117,15 @@ async def delete_device(session: AsyncSession, account_id: str, device_id: str) 
     if used_by:
         raise InUse(list(used_by.values()))
     await session.execute(update(Call).where(Call.device_id == device.id).values(device_id=None))
+    gone = select(Registration.id).where(Registration.device_id == device.id)
+    contacts = list(await session.scalars(gone))
     for table in ITS_OWN:
         await session.execute(delete(table).where(table.device_id == device.id))
     for plan in await _plans_with(session, device):
         plan.devices = [one for one in plan.devices if one["device_id"] != device.id]
     await session.flush()
     await session.delete(device)
+    await append_in(session, account_id, "registration.removed", contacts, {"device_id": device_id})
 
 
 async def _sole_of(session: AsyncSession, device: Device) -> list[PhoneNumber]:

@@ -14,6 +14,7 @@ from faxgw.receive import Receiving, close_fax_call
 from faxpages.tiffs import Page, read_pages, write_pages
 from faxpages.workshop import Bench, Received
 from store.database import Database
+from store.events import read_events
 from store.fax_queue import CLOSE_FAX_CALL, REPORT_FAX
 from store.jobs import take
 from store.media import Media
@@ -117,6 +118,10 @@ async def test_a_fax_is_taken_in_once(spool: Spool, ours: Furnished) -> None:
     assert spool.media.path(fax.pdf).read_bytes().startswith(b"%PDF")
     assert spool.left == []
     assert await spool.jobs(REPORT_FAX) == [fax.id]
+    async with spool.database.session() as session:
+        (told,) = await read_events(session, ours.account_id, 0, ["fax"], 9)
+    assert (told.kind, told.subject_id) == ("fax.received", fax.id)
+    assert told.data == {"pages": 2, "result": "ok"}
 
 
 async def test_a_crash_before_the_spool_was_tidied_makes_no_second_fax(spool: Spool) -> None:
