@@ -20,8 +20,8 @@ from faxgw.prepare import prepare_fax, release_fax
 from faxgw.send import send_fax
 from faxpages.tiffs import Page, write_pages
 from store.database import Database
-from store.events import read_events
 from store.e164 import E164
+from store.events import read_events
 from store.fax_queue import PREPARE_FAX, RELEASE_FAX, REPORT_FAX, SEND_FAX, remember_peer
 from store.fax_settings import set_fax_setting
 from store.fax_submissions import NewSubmission, cancel_fax, resend_fax, submit
