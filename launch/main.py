@@ -153,8 +153,7 @@ class Instance:
             self._ready_file.unlink(missing_ok=True)
             print("Denwaban stops ...", flush=True)
             # Asterisk first: it says good-bye to every caller, and the control plane keeps what was said.
-            await self._api.stop(5)
-            await self._asterisk.stop(10)
+            await asyncio.gather(self._api.stop(5), self._asterisk.stop(10))
             await self._controller.stop(10)
             await self._after_calls.stop(10)
             for task in minding:

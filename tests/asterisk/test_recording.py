@@ -31,7 +31,7 @@ from tests.sip.audio import share_of
 
 pytestmark = pytest.mark.asterisk
 
-NUMBER = "0311114444"
+NUMBER = "0311117777"
 COLLEAGUE_HZ = 1700
 
 

@@ -190,7 +190,7 @@ async def test_csv_for_excel(admin: Client, ours: Furnished) -> None:
         "終了日時": "2026-11-23 09:00:12",
         "通話秒数": "12",
         "結果": "伝言あり",
-        "通話料(円)": "",
+        "通話料(円)": "0",
     }
 
 
