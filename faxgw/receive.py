@@ -41,7 +41,7 @@ SETTLED_S = 5.0
 FORGOTTEN_S = 120.0
 """Slips of calls that went out are removed by who sent them; after so long nobody will."""
 
-AT_ONCE = 4
+AT_ONCE = 3
 AWAY_S = 2.0
 OK_TEXT = "受信しました。"
 DAMAGED_TEXT = "受信しましたが、一部の行に乱れがあります。"
