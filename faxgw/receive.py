@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from collections.abc import Container
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from faxgw.line import read_slip
 from faxgw.outcomes import outcome_of
 from faxgw.parts import Parts
 from faxpages.errors import PagesUnreadable, WorkshopBroken
-from faxpages.workshop import Received, take_in
+from faxpages.workshop import Bench, Received
 from store import fax_received
 from store.arrivals import look_up
 from store.caller_identity import identify_caller
@@ -40,7 +41,7 @@ SETTLED_S = 5.0
 FORGOTTEN_S = 120.0
 """Slips of calls that went out are removed by who sent them; after so long nobody will."""
 
-AT_ONCE = 2
+AT_ONCE = 3
 AWAY_S = 2.0
 OK_TEXT = "受信しました。"
 DAMAGED_TEXT = "受信しましたが、一部の行に乱れがあります。"
@@ -52,7 +53,10 @@ class Receiving:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._benches = [Bench() for _ in range(AT_ONCE)]
+        self._free: asyncio.Queue[Bench] = asyncio.Queue()
+        for bench in self._benches:
+            self._free.put_nowait(bench)
         self.problem = ""
 
     async def run(self) -> None:
@@ -70,28 +74,59 @@ class Receiving:
             await asyncio.sleep(SWEEP_S)
 
     async def sweep(self) -> None:
-        """Take in everything that is due. One that fails keeps no other waiting; raises the last failure."""
-        due = await asyncio.to_thread(_due, self._parts.spool)
-        results = await asyncio.gather(*(self._one(*one) for one in due), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        """Take in everything that is due, and what comes due meanwhile.
+
+        One that fails keeps no other waiting; raises the first failure.
+        """
+        running: dict[str, asyncio.Task[None]] = {}
+        failed: dict[str, BaseException] = {}
+        try:
+            await self._begin(running, failed)
+            while running:
+                await asyncio.wait(running.values(), timeout=SWEEP_S)
+                for call_id, task in list(running.items()):
+                    if task.done():
+                        del running[call_id]
+                        if problem := task.exception():
+                            failed[call_id] = problem
+                if running:
+                    await self._begin(running, failed)
+        finally:
+            for task in running.values():
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
+            # They hold memory, and the next fax may be hours away.
+            for bench in self._benches:
+                await bench.close()
+        for problem in failed.values():
+            raise problem
+
+    async def _begin(self, running: dict[str, asyncio.Task[None]], failed: Container[str]) -> None:
+        for call_id, age_s in await asyncio.to_thread(_due, self._parts.spool):
+            if call_id not in running and call_id not in failed:
+                running[call_id] = asyncio.create_task(self._one(call_id, age_s), name=call_id)
 
     async def _one(self, call_id: str, age_s: float) -> None:
-        async with self._turns:
-            found = await asyncio.to_thread(read_slip, self._parts.spool, call_id)
-            if found is None:
-                return
-            slip, _ = found
-            if slip.direction == "out":
-                await self._forget(call_id, age_s)
-            elif slip.ended_at is not None:
-                await self._adopt(call_id, slip)
-            elif age_s > SETTLED_S and call_id not in await self._parts.line.channel_ids():
-                # It may have ended since we read it.
-                again = await asyncio.to_thread(read_slip, self._parts.spool, call_id)
-                if again == found:
-                    await self._adopt(call_id, slip)
+        bench = await self._free.get()
+        try:
+            await self._look_after(bench, call_id, age_s)
+        finally:
+            self._free.put_nowait(bench)
+
+    async def _look_after(self, bench: Bench, call_id: str, age_s: float) -> None:
+        found = await asyncio.to_thread(read_slip, self._parts.spool, call_id)
+        if found is None:
+            return
+        slip, _ = found
+        if slip.direction == "out":
+            await self._forget(call_id, age_s)
+        elif slip.ended_at is not None:
+            await self._adopt(bench, call_id, slip)
+        elif age_s > SETTLED_S and call_id not in await self._parts.line.channel_ids():
+            # It may have ended since we read it.
+            again = await asyncio.to_thread(read_slip, self._parts.spool, call_id)
+            if again == found:
+                await self._adopt(bench, call_id, slip)
 
     async def _forget(self, attempt_id: str, age_s: float) -> None:
         """Remove the slip of a call that went out and was settled, by a worker that died before it tidied."""
@@ -103,20 +138,20 @@ class Receiving:
             await asyncio.to_thread(_remove, [self._parts.spool / f"{attempt_id}{SLIP}"])
             await asyncio.to_thread(_remove, [self._parts.outgoing / f"{attempt_id}{PAGES}"])
 
-    async def _adopt(self, call_id: str, slip: FaxSlip) -> None:
+    async def _adopt(self, bench: Bench, call_id: str, slip: FaxSlip) -> None:
         parts = self._parts
         files = [parts.spool / f"{call_id}{suffix}" for suffix in (PAGES, SLIP)]
         async with parts.database.session() as session:
             if await is_kept(session, call_id):
                 await asyncio.to_thread(_remove, files)
                 return
-        if not await self._keep(call_id, slip):
+        if not await self._keep(bench, call_id, slip):
             log.error("a fax belongs to no number of ours", extra={"action": "fax_unclaimed"})
             await asyncio.to_thread(_set_aside, parts.spool / "unclaimed", files)
             return
         await asyncio.to_thread(_remove, files)
 
-    async def _keep(self, call_id: str, slip: FaxSlip) -> bool:
+    async def _keep(self, bench: Bench, call_id: str, slip: FaxSlip) -> bool:
         """False where the number is not ours."""
         parts = self._parts
         arrival = await parts.database.transaction(partial(look_up, e164=slip.number))
@@ -129,7 +164,7 @@ class Receiving:
         await asyncio.to_thread(lambda: parts.work.mkdir(parents=True, exist_ok=True))
         digest: str | None = None
         try:
-            pages = await self._pages(call_id, tiff, pdf)
+            pages = await self._pages(bench, call_id, tiff, pdf)
             if pages.pages:
                 digest = await asyncio.to_thread(_store, parts.media, tiff, pdf, names)
         finally:
@@ -166,13 +201,13 @@ class Receiving:
         log.info("a fax of %d pages came in", pages.pages, extra={"action": "fax_received"})
         return True
 
-    async def _pages(self, call_id: str, tiff: Path, pdf: Path) -> Received:
+    async def _pages(self, bench: Bench, call_id: str, tiff: Path, pdf: Path) -> Received:
         source = self._parts.spool / f"{call_id}{PAGES}"
         nothing = Received(0, 0, 0)
         if not await asyncio.to_thread(source.is_file):
             return nothing
         try:
-            return await take_in(source, tiff, pdf)
+            return await bench.take_in(source, tiff, pdf)
         except PagesUnreadable:
             # Never deleted: a person may make something of it.
             await asyncio.to_thread(_set_aside, self._parts.spool / "unreadable", [source])

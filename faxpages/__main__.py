@@ -10,30 +10,43 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from faxpages.bench import serve
 from faxpages.errors import DocumentRefused, PagesUnreadable
-from faxpages.limits import LARGEST_OUTPUT_BYTES, MEMORY_LIMIT_BYTES, NICENESS
+from faxpages.limits import LARGEST_OUTPUT_BYTES, MEMORY_LIMIT_BYTES, NICENESS, RECEIVING_NICENESS
 
 Json = dict[str, Any]
 
 
 def main() -> None:
-    asked: Json = json.loads(sys.argv[2])
-    _limit_this_process(asked["processor_s"])
+    if sys.argv[1] == "bench":
+        serve(_receive_one)
+    else:
+        _do(sys.argv[1], json.loads(sys.argv[2]), NICENESS)
+
+
+def _receive_one(asked: Json) -> None:
+    # Somebody waits for it, and it is done in a tenth of a second.
+    _do("receive", asked, RECEIVING_NICENESS)
+
+
+def _do(work: str, asked: Json, niceness: int) -> None:
+    """Do one piece of work, say what came of it, and be gone."""
+    _limit_this_process(asked["processor_s"], niceness)
     try:
-        said = WORKS[sys.argv[1]](asked)
+        said = WORKS[work](asked)
     except DocumentRefused as refused:
         said = {"refused": refused.code}
     except PagesUnreadable as broken:
         said = {"unreadable": str(broken)[:200]}
     except MemoryError:
         said = {"refused": "pdf_too_complex"}
-    os.write(1, json.dumps(said).encode())
+    os.write(1, json.dumps(said).encode() + b"\n")
     # A document may leave PDFium in a state in which it cannot tidy up.
     os._exit(0)
 
 
-def _limit_this_process(processor_s: int) -> None:
-    os.nice(NICENESS)
+def _limit_this_process(processor_s: int, niceness: int) -> None:
+    os.nice(niceness)
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_CPU, processor_s),

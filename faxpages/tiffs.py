@@ -22,6 +22,7 @@ BAD_ROWS_TAG = 326
 """BadFaxLines (RFC 2306): rows that the receiver could not read and made up."""
 
 X_TAG, Y_TAG, UNIT_TAG = 282, 283, 296
+ONE_STRIP = 2**31 - 1
 SIDE = 40
 """The header keeps away from the paper's edges."""
 
@@ -46,7 +47,8 @@ def write_pages(pages: Iterable[Page], path: Path) -> int:
             tags = TiffImagePlugin.ImageFileDirectory_v2()
             tags[X_TAG], tags[Y_TAG] = DOTS_PER_INCH, page.lines_per_inch
             tags[UNIT_TAG] = INCH
-            page.image.save(file, format="TIFF", compression="group4", tiffinfo=tags)
+            # In one strip, which a PDF takes as it is.
+            page.image.save(file, format="TIFF", compression="group4", tiffinfo=tags, strip_size=ONE_STRIP)
             file.newFrame()
             written += 1
     return written

@@ -7,8 +7,9 @@ break in.
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +22,7 @@ from pbx.phones.guard import Guard
 from pbx.phones.release import Releases
 from pbx.recordings.adopt import RecordingAdoption
 from pbx.recordings.control import RecordingControl
+from pbx.recordings.transfers import TransferWatch
 from pbx.signals import Signals
 from settings import Settings
 from settings.service import run_services
@@ -48,52 +50,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run until told to stop."""
     database = open_database(settings.database_url)
     ari = AriSession("127.0.0.1", settings.ari_connect_port, settings.ari_password)
-    ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
-    signals = Signals(database, ari, ami, settings.bind, settings.portal_url)
-    releases = Releases(
-        database, settings.node, ari, ami, settings.local_host, settings.sip_port, settings.secret_key
-    )
-
-    async def channel_ids() -> set[str]:
-        return {channel["id"] for channel in await ari.channels()}
-
-    details = Details(database, settings.node, settings.channel_events, channel_ids)
-    guard = Guard(database, settings.node, ari, ami, settings.trunk_accept)
-    watcher = Ami("127.0.0.1", settings.ami_port, settings.ami_password, WATCHER, guard.heard)
-    name = f"{settings.node}.signals"
-    recordings = RecordingAdoption(settings.call_spool, database, Media(settings.media), channel_ids)
-    control = RecordingControl(database, ami, settings.call_spool)
-    handlers = {
-        **signals.handlers,
-        control_job(settings.node): control.carry_out,
-        RELEASE_DEVICE: releases.release,
-        SETTLE_CALL: details.settle,
-    }
-    worker = Worker(database, name, handlers, AT_ONCE, poll_s=POLL_S)
-
-    def start_over() -> None:
-        # Asterisk may have been started anew: it knows no lamp, and no blocked address.
-        signals.start_over()
-        guard.start_over()
-
-    def problem() -> str:
-        away = "" if ami.connected else f"AMI: {ami.last_problem}"
-        waits = f"recordings: {recordings.problem}" if recordings.problem else ""
-        return worker.problem or away or details.problem or waits
-
     async with ari.only_asking():
-        tasks = [
-            # Its connection tells of Asterisk's lives.
-            asyncio.create_task(ami.run(start_over), name="ami"),
-            asyncio.create_task(watcher.run(), name="watcher"),
-            asyncio.create_task(signals.run(), name="lamps"),
-            asyncio.create_task(details.run(), name="details"),
-            asyncio.create_task(Registrations(database, settings.node, ami).run(), name="registrations"),
-            asyncio.create_task(guard.run(), name="guard"),
-            asyncio.create_task(worker.run_anew(), name="worker"),
-            asyncio.create_task(recordings.run(), name="recordings"),
-            asyncio.create_task(_keep_reporting(database, name, problem, worker), name="report"),
-        ]
+        works = _works(settings, database, ari)
+        tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
         for task in tasks:
             # None ends by itself: one that does takes the process down, and it is started again.
             task.add_done_callback(lambda _: stop.set())
@@ -106,6 +65,54 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     await database.close()
     for task in failed:
         task.result()
+
+
+def _works(settings: Settings, database: Database, ari: AriSession) -> dict[str, Coroutine[Any, Any, None]]:
+    """Everything that goes on in this process, by name."""
+    node, spool = settings.node, settings.call_spool
+    ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
+    signals = Signals(database, ari, ami, settings.bind, settings.portal_url)
+    guard = Guard(database, node, ari, ami, settings.trunk_accept)
+    watcher = Ami("127.0.0.1", settings.ami_port, settings.ami_password, WATCHER, guard.heard)
+
+    async def channel_ids() -> set[str]:
+        return {channel["id"] for channel in await ari.channels()}
+
+    details = Details(database, node, settings.channel_events, channel_ids)
+    recordings = RecordingAdoption(spool, database, Media(settings.media), channel_ids)
+    control = RecordingControl(database, ami, spool)
+    releases = Releases(database, node, ari, ami, settings.local_host, settings.sip_port, settings.secret_key)
+    handlers = {
+        **signals.handlers,
+        control_job(node): control.carry_out,
+        RELEASE_DEVICE: releases.release,
+        SETTLE_CALL: details.settle,
+    }
+    worker = Worker(database, f"{node}.signals", handlers, AT_ONCE, poll_s=POLL_S)
+
+    def start_over() -> None:
+        # Asterisk may have been started anew: it knows no lamp, and no blocked address.
+        signals.start_over()
+        guard.start_over()
+
+    def problem() -> str:
+        away = "" if ami.connected else f"AMI: {ami.last_problem}"
+        waits = f"recordings: {recordings.problem}" if recordings.problem else ""
+        return worker.problem or away or details.problem or waits
+
+    return {
+        # Its connection tells of Asterisk's lives.
+        "ami": ami.run(start_over),
+        "watcher": watcher.run(),
+        "lamps": signals.run(),
+        "details": details.run(),
+        "registrations": Registrations(database, node, ami).run(),
+        "guard": guard.run(),
+        "worker": worker.run_anew(),
+        "recordings": recordings.run(),
+        "transfers": TransferWatch(spool, ari.bridges, control.renew).run(),
+        "report": _keep_reporting(database, f"{node}.signals", problem, worker),
+    }
 
 
 async def _keep_reporting(database: Database, name: str, problem: Callable[[], str], worker: Worker) -> None:

@@ -201,8 +201,7 @@ def _row(
 
 def _destination_class(call: Call | None) -> str | None:
     """Calls that go out have a class of destination; others have none."""
-    found: str | None = getattr(call, "destination_class", None)
-    return found
+    return call.destination_class if call else None
 
 
 def _own_number(leg: Leg, call: Call | None) -> str | None:

@@ -19,7 +19,7 @@ PURGED_TOGETHER = 5000
 ONE_AT_A_TIME = 0x65766E74
 """PostgreSQL's advisory lock of those who append; any number that nobody else takes."""
 
-AREAS = ("call", "message", "fax", "registration", "delivery")
+AREAS = ("call", "message", "recording", "fax", "registration", "delivery")
 """What stands before the dot of a kind: `message.kept`."""
 
 _EVENTS: Any = Event.__table__
@@ -65,7 +65,13 @@ async def append_in(
     data: Mapping[str, Any] | None = None,
 ) -> None:
     """`append_many` within a session, with the same `data` for all."""
-    subjects = dict.fromkeys(subject_ids, data or {})
+    await append_each(session, account_id, kind, dict.fromkeys(subject_ids, data or {}))
+
+
+async def append_each(
+    session: AsyncSession, account_id: str, kind: str, subjects: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """`append_many` within a session."""
     if subjects:
         await session.flush()
         connection = await session.connection()

@@ -14,6 +14,7 @@ from sqlalchemy.orm import joinedload
 
 from store.e164 import E164
 from store.errors import NotFound, NotRemoved
+from store.events import append_in
 from store.jobs import enqueue
 from store.media import Media
 from store.models import (
@@ -121,7 +122,7 @@ async def keep_recording(
 ) -> bool:
     """Write a recording, what its call's journal says of it, and the job for its text where that is set.
 
-    False where there is one of the same call already: it stays as it is.
+    False where there is one of the same call already: it stays as it is. To be called last in a transaction.
     """
     new = insert_for(session, Recording).values(recording)
     new = new.on_conflict_do_nothing(index_elements=["call_id"]).returning(Recording.id)
@@ -133,7 +134,8 @@ async def keep_recording(
         waiting = RecordingTranscript(recording_id=recording["id"], state=TranscriptState.WAITING)
         session.add(waiting)
         enqueue(session, TRANSCRIBE_RECORDING, recording["id"], recording["account_id"])
-    await session.flush()
+    said = {"number_id": recording["number_id"], "call_id": recording["call_id"]}
+    await append_in(session, recording["account_id"], "recording.kept", [recording["id"]], said)
     return True
 
 
@@ -203,6 +205,7 @@ async def _delete_together(
     except OSError as refused:
         log.error("a recording's file stays: %s", refused.strerror, extra={"action": "media_not_removed"})
         raise NotRemoved from refused
+    await append_in(session, account_id, "recording.deleted", [row.id for row in rows])
     if rows:
         log.info("%d recordings were deleted", len(rows), extra={"action": "recordings_deleted", "by": by})
     return {row.id for row in rows}

@@ -92,6 +92,12 @@ async def _set(session: AsyncSession, trunk: Trunk, secret_key: str, fields: Tru
         raise Conflict("name_taken")
 
 
+async def accepted_networks(session: AsyncSession) -> list[str]:
+    """The networks from which the trunks in use call."""
+    rows = await session.scalars(select(Trunk.accept).where(Trunk.enabled))
+    return [network for networks in rows for network in networks]
+
+
 def in_order(trunks: Sequence[Trunk]) -> list[Trunk]:
     """Those in use, in the order in which they are tried."""
     return sorted((one for one in trunks if one.enabled), key=lambda one: (one.priority, one.created_at))

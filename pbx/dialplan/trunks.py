@@ -38,6 +38,8 @@ def trunk_objects(settings: Settings, trunk: Trunk, password: str | None) -> Obj
     name = endpoint_of(trunk)
     endpoint = {
         "context": names.CONTEXT_TRUNK,
+        # Its address tells it, or the registration it comes over: by its name anybody could come.
+        "identify_by": "ip",
         "disallow": "all",
         "allow": f"!all,{','.join(trunk.codecs)}",
         "aors": name,

@@ -73,9 +73,9 @@ class Releases:
             kept = await session.get_one(DeviceRelease, job.subject_id)
             if kept.state is ReleaseState.PENDING:
                 settle_release(kept, reason, removed, ended)
+            await finish(session, job)
             if device is not None and reason is None:
                 await keep_registrations(session, self._node, [], now(), of=device.username)
-            await finish(session, job)
         log.info("a device was logged out: %s", reason or "verified", extra={"action": "device_released"})
 
     async def _log_out(self, release: DeviceRelease, device: Device) -> tuple[int, int]:

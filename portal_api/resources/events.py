@@ -20,7 +20,7 @@ class EventQuery(Query):
     kinds: str | None = Field(
         default=None,
         max_length=100,
-        description="コンマで区切って call、message、fax、registration、delivery。省略するとすべて",
+        description="コンマで区切って call、message、recording、fax、registration、delivery。既定はすべて",
     )
     after: int | None = Field(
         default=None,

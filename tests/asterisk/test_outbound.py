@@ -82,6 +82,43 @@ async def test_a_device_calls_out(switch: RunningSwitch) -> None:
     assert events == ["arrived", "placed", "handed_to_dialplan", "trunk_called", "ended"]
 
 
+async def test_what_a_call_cost_is_shown(switch: RunningSwitch) -> None:
+    """By the example tariff, which the embedded set-up brings; an unanswered call is free."""
+    costs = {"09011110021": ("mobile", 16), "0311110022": ("fixed", 8), "0311110023": ("fixed", 0)}
+
+    async def settled() -> Json | None:
+        credit: Json = await switch.ask("GET", "/api/v1/credit")
+        return None if credit["reserved"] else credit
+
+    before = await eventually(settled, 30, "earlier calls are rated")
+    async with carrier(switch) as outside, registered(switch) as device:
+        for dialled, (_, yen) in costs.items():
+            call = await device.invite(switch.uri(dialled))
+            arriving = await outside.incoming(10)
+            if yen:
+                await arriving.answer()
+                await call.answered(5)
+                await call.hang_up()
+                await arriving.ended(5)
+            else:
+                arriving.reject(486)
+                assert await refused(call, spoken=False) == 486
+    for dialled, expected in costs.items():
+        record = await call_to(switch, f"+81{dialled[1:]}")
+
+        async def charged(call_id: str = record["id"]) -> Json | None:
+            now: Json = await switch.ask("GET", f"/api/v1/calls/{call_id}")
+            return now if now["charge"] is not None else None
+
+        found = await eventually(charged, 30, f"the call to {dialled} is rated")
+        assert found is not None
+        assert (found["destination_class"], found["charge"]) == expected
+    after = await eventually(settled, 30, "nothing is held back")
+    assert after is not None
+    assert before is not None
+    assert after["charges"] - before["charges"] == 24
+
+
 async def test_184_hides_the_number_and_a_line_chooses_it(switch: RunningSwitch) -> None:
     async with carrier(switch) as outside, registered(switch) as device:
         for dialled in ("184*020311110002", "*021840311110002"):

@@ -253,13 +253,9 @@ async def test_life_of_a_trunk(operator: Client, admin: Client, database: Databa
     name = endpoint_of(trunk)
     told = told_of_trunks([trunk])
     assert told == {"ordinary": f"trunk-main&{name}", "emergency": name, f"style/{name}": "e164"}
-    assert [kind for kind, _ in trunk_objects(DEFAULT, trunk, "s3cret!")] == [
-        "auth",
-        "aor",
-        "endpoint",
-        "identify",
-        "registration",
-    ]
+    objects = dict(trunk_objects(DEFAULT, trunk, "s3cret!"))
+    assert list(objects) == ["auth", "aor", "endpoint", "identify", "registration"]
+    assert objects["endpoint"]["identify_by"] == "ip", "nobody is the trunk by its name"
     refused = await operator("PATCH", path, json={"password": None})
     assert refused.fields == ["password"]
     assert (await operator("PATCH", path, json={"enabled": False})).body["enabled"] is False

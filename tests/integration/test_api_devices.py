@@ -11,6 +11,7 @@ from PIL import Image
 
 from store import intruders
 from store.database import Database
+from store.events import read_events
 from store.intruders import Failures
 from store.models import Call, Device, DeviceRelease, Job, LoginFailure, ReleaseState, now
 from store.provisioning_links import LIVES, use_link
@@ -162,6 +163,16 @@ async def test_registrations(admin: Client, other_admin: Client, ours: Furnished
     await registered(database, ours, "sip:b@192.0.2.2:1", seconds=20)
     assert [row["id"] for row in (await admin.get(path)).body["items"]] == [two["id"]]
     assert (await other_admin.get(path)).status == 404
+    await admin("DELETE", device_path(ours))
+    async with database.session() as session:
+        told = await read_events(session, ours.account_id, 0, ["registration"], 9)
+    assert all(event.data == {"device_id": ours.device_id} for event in told)
+    assert [(event.kind, event.subject_id) for event in told] == [
+        ("registration.added", one["id"]),
+        ("registration.added", two["id"]),
+        ("registration.removed", one["id"]),
+        ("registration.removed", two["id"]),
+    ]
 
 
 async def test_an_expired_registration_is_none(admin: Client, ours: Furnished, database: Database) -> None:

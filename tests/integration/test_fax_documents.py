@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy
@@ -10,9 +11,10 @@ from PIL import Image, ImageDraw
 from pypdf import PdfReader
 
 from faxpages import workshop
-from faxpages.errors import DocumentRefused, PagesUnreadable
+from faxpages.errors import DocumentRefused, PagesUnreadable, WorkshopBroken
 from faxpages.limits import WIDTH
 from faxpages.tiffs import Page, png_of, read_pages, write_pages
+from faxpages.workshop import Bench
 from tests import fax_documents as documents
 
 pytestmark = pytest.mark.integration
@@ -138,11 +140,18 @@ async def test_japanese_without_its_font_is_not_blank(tmp_path: Path) -> None:
     assert page.tobytes() != other.tobytes()
 
 
-async def test_a_received_fax_loses_no_pixel(tmp_path: Path) -> None:
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    yield bench
+    await bench.close()
+
+
+async def test_a_received_fax_loses_no_pixel(tmp_path: Path, bench: Bench) -> None:
     received = tmp_path / "received.tif"
     sent = [Page(drawn(1100 + number, number), 98) for number in range(3)]
     write_pages(sent, received)
-    found = await workshop.take_in(received, tmp_path / "out.tif", tmp_path / "out.pdf")
+    found = await bench.take_in(received, tmp_path / "out.tif", tmp_path / "out.pdf")
     assert (found.pages, round(found.lines_per_inch), found.bad_rows) == (3, 98, 0)
     kept = list(read_pages(tmp_path / "out.tif"))
     assert [page.image.tobytes() for page in kept] == [page.image.tobytes() for page in sent]
@@ -157,20 +166,42 @@ async def test_a_received_fax_loses_no_pixel(tmp_path: Path) -> None:
     ]
 
 
-async def test_whole_pages_of_a_cut_file_are_kept(tmp_path: Path) -> None:
+async def test_whole_pages_of_a_cut_file_are_kept(tmp_path: Path, bench: Bench) -> None:
     received = tmp_path / "received.tif"
     write_pages([Page(drawn(2200, number)) for number in range(3)], received)
     whole = received.read_bytes()
     received.write_bytes(whole[: int(len(whole) * 0.8)])
-    found = await workshop.take_in(received, tmp_path / "out.tif", tmp_path / "out.pdf")
+    found = await bench.take_in(received, tmp_path / "out.tif", tmp_path / "out.pdf")
     assert found.pages == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\0", b"no tiff at all" * 100])
-async def test_what_is_no_tiff_is_said(tmp_path: Path, content: bytes) -> None:
+async def test_what_is_no_tiff_is_said(tmp_path: Path, bench: Bench, content: bytes) -> None:
     (tmp_path / "received.tif").write_bytes(content)
     with pytest.raises(PagesUnreadable):
-        await workshop.take_in(tmp_path / "received.tif", tmp_path / "out.tif", tmp_path / "out.pdf")
+        await bench.take_in(tmp_path / "received.tif", tmp_path / "out.tif", tmp_path / "out.pdf")
+
+
+async def test_a_fax_that_kills_its_child_harms_no_other(
+    tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One takes too much of the processor; the next is taken in by the same process."""
+    large, small = tmp_path / "large.tif", tmp_path / "small.tif"
+    page = Page(drawn(2200, 1))
+    write_pages([page] * 150, large)
+    write_pages([page], small)
+    with monkeypatch.context() as patched:
+        patched.setattr(workshop, "RENDERING_LIMIT_S", 0.5)
+        patched.setattr(workshop, "PATIENCE", 200)
+        with pytest.raises(WorkshopBroken, match="SIG"):
+            await bench.take_in(large, tmp_path / "out.tif", tmp_path / "out.pdf")
+    process = bench._process
+    assert process is not None
+    assert (await bench.take_in(small, tmp_path / "out.tif", tmp_path / "out.pdf")).pages == 1
+    assert bench._process is process
+    process.kill()
+    await process.wait()
+    assert (await bench.take_in(small, tmp_path / "out.tif", tmp_path / "out.pdf")).pages == 1, "started anew"
 
 
 async def test_pages_go_out_with_a_header_and_from_one_on(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """From slip and pages in the spool to a fax in the tray: once, and whole."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from faxgw import receive
 from faxgw.parts import Parts
 from faxgw.receive import Receiving, close_fax_call
 from faxpages.tiffs import Page, read_pages, write_pages
+from faxpages.workshop import Bench, Received
 from store.database import Database
+from store.events import read_events
 from store.fax_queue import CLOSE_FAX_CALL, REPORT_FAX
 from store.jobs import take
 from store.media import Media
@@ -28,6 +31,7 @@ from store.models import (
 )
 from tests.fakes.fax_line import ScriptedLine
 from tests.furnishing import Furnished
+from tests.running_switch import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -114,6 +118,10 @@ async def test_a_fax_is_taken_in_once(spool: Spool, ours: Furnished) -> None:
     assert spool.media.path(fax.pdf).read_bytes().startswith(b"%PDF")
     assert spool.left == []
     assert await spool.jobs(REPORT_FAX) == [fax.id]
+    async with spool.database.session() as session:
+        (told,) = await read_events(session, ours.account_id, 0, ["fax"], 9)
+    assert (told.kind, told.subject_id) == ("fax.received", fax.id)
+    assert told.data == {"pages": 2, "result": "ok"}
 
 
 async def test_a_crash_before_the_spool_was_tidied_makes_no_second_fax(spool: Spool) -> None:
@@ -193,6 +201,44 @@ async def test_one_bad_file_keeps_no_other_waiting(spool: Spool) -> None:
     with pytest.raises(OSError, match="directory"):
         await spool.receiving.sweep()
     assert {fax.call_id for fax in await spool.faxes()} >= {"test-1.2"}
+
+
+async def test_faxes_that_end_together_are_in_the_tray_soon(spool: Spool) -> None:
+    """Each within three seconds on a free machine; a busy one is given more, and far less than one by one."""
+    for number in range(20):
+        spool.lay(3, f"test-20.{number}")
+    began = asyncio.get_running_loop().time()
+    await spool.receiving.sweep()
+    took_s = asyncio.get_running_loop().time() - began
+    faxes = await spool.faxes()
+    assert len({fax.call_id for fax in faxes}) == len(faxes) == 20
+    assert {(fax.state, fax.pages) for fax in faxes} == {(FaxState.RECEIVED, 3)}
+    assert spool.left == []
+    assert took_s < 12
+
+
+async def test_a_fax_that_ends_while_others_are_taken_in_waits_for_none(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.lay(call_id="test-1.1")
+    come, go_on = asyncio.Event(), asyncio.Event()
+    as_ever = Bench.take_in
+
+    async def slow(bench: Bench, received: Path, tiff: Path, pdf: Path) -> Received:
+        if received.stem == "test-1.1":
+            come.set()
+            await go_on.wait()
+        return await as_ever(bench, received, tiff, pdf)
+
+    monkeypatch.setattr(Bench, "take_in", slow)
+    sweeping = asyncio.create_task(spool.receiving.sweep())
+    await come.wait()
+    spool.lay(call_id="test-1.2")
+    (fax,) = await eventually(spool.faxes, 20, "the second is in the tray")
+    assert fax.call_id == "test-1.2"
+    go_on.set()
+    await sweeping
+    assert {fax.call_id for fax in await spool.faxes()} == {"test-1.1", "test-1.2"}
 
 
 async def test_the_call_of_a_fax_has_a_record(spool: Spool, ours: Furnished) -> None:

@@ -21,6 +21,7 @@ from faxgw.send import send_fax
 from faxpages.tiffs import Page, write_pages
 from store.database import Database
 from store.e164 import E164
+from store.events import read_events
 from store.fax_queue import PREPARE_FAX, RELEASE_FAX, REPORT_FAX, SEND_FAX, remember_peer
 from store.fax_settings import set_fax_setting
 from store.fax_submissions import NewSubmission, cancel_fax, resend_fax, submit
@@ -189,6 +190,8 @@ async def test_a_document_is_sent_and_everything_is_told(gateway: Gateway) -> No
         call = await session.get_one(Call, attempt_id)
         jobs = await session.scalars(select(Job).where(Job.kind == REPORT_FAX))
         assert [job.subject_id for job in jobs] == [fax.id]
+        told = await read_events(session, gateway.ours.account_id, 0, ["fax"], 9)
+    assert [(one.kind, one.subject_id, one.data["result"]) for one in told] == [("fax.sent", fax.id, "ok")]
     assert (submission.state, submission.pages) == (SubmissionState.READY, PAGES)
     assert (call.direction, call.dialled, call.result) == ("outbound", DESTINATION, "fax")
     assert call.answered_at is not None
@@ -206,6 +209,9 @@ async def test_busy_is_tried_again_and_given_up(gateway: Gateway) -> None:
         fax = await gateway.until_state(FaxState.FAILED)
     assert (fax.result_class, fax.result_code, fax.attempts) == (FaxResultClass.BUSY, "sip_486", 6)
     assert len(gateway.line.orders) == 6
+    async with gateway.parts.database.session() as session:
+        told = await read_events(session, gateway.ours.account_id, 0, ["fax"], 9)
+    assert [(one.kind, one.data["code"]) for one in told] == [("fax.failed", "sip_486")]
 
 
 async def test_a_cut_fax_goes_on_from_the_first_unsent_page(gateway: Gateway) -> None:

@@ -10,12 +10,13 @@ from sqlalchemy import select
 
 from pbx.recordings.adopt import RecordingAdoption
 from store.database import Database
+from store.events import read_events
 from store.housekeeping import Swept, sweep_files
 from store.media import Media
 from store.models import Job, JournalEntry, Recording, new_id, now
 from store.recording_retention import miss_recordings, purge_recordings
 from store.recording_settings import RecordingChoice, set_recording
-from store.recordings import KEPT_FOR
+from store.recordings import KEPT_FOR, delete_recordings
 from store.retention import Purged
 from tests.furnishing import FIRST_CALL, Furnished, leave_recording
 
@@ -99,6 +100,15 @@ async def test_a_recording_is_taken_in_once(database: Database, spool: Spool, ou
     assert await events_of(database) == ["recording_announced", "recording_begun", "recording_kept"]
     async with database.session() as session:
         assert list(await session.scalars(select(Job).where(Job.kind == "transcribe_recording"))) == []
+    delete = delete_recordings(database.session, spool.media, ours.account_id, [kept.id], "me")
+    assert await delete == {kept.id: "deleted"}
+    said = {"number_id": ours.number_id, "call_id": CALL_ID}
+    async with database.session() as session:
+        told = await read_events(session, ours.account_id, 0, ["recording"], 9)
+    assert [(one.kind, one.subject_id, one.data) for one in told] == [
+        ("recording.kept", kept.id, said),
+        ("recording.deleted", kept.id, {}),
+    ]
 
 
 async def test_what_asterisk_left_behind_is_taken_in(
