@@ -175,6 +175,7 @@ async def test_recording_on_demand(switch: RunningSwitch, recorded: Line, caller
     assert sound.seconds_of(OUTSIDE_HZ)[0] >= 1.2
     assert sound.seconds_of(INSIDE_HZ)[1] >= 1.2
     assert (shown["announcement"]["played_to_end"], len(shown["sections"])) == (True, 2)
+    await switch.finished_call_of(caller_number)
     with pytest.raises(AssertionError, match="call_over"):
         await switch.ask("POST", f"{control}:start")
 
