@@ -12,7 +12,7 @@ from tests.asterisk.test_nothing_is_lost import no_controller
 from tests.running_switch import Json, RunningSwitch, eventually
 from tests.sip import AUDIO, IncomingCall, OutgoingCall, Refused, SipCaller, tone
 
-pytestmark = pytest.mark.asterisk
+pytestmark = [pytest.mark.asterisk, pytest.mark.usefixtures("no_call_back")]
 
 MAIN = "+81312345678"
 

@@ -12,7 +12,7 @@ from tests.asterisk.test_outbound import call_to, carrier, shown, talk
 from tests.running_switch import Json, RunningSwitch, until
 from tests.sip import SipCaller, tone_of
 
-pytestmark = pytest.mark.asterisk
+pytestmark = [pytest.mark.asterisk, pytest.mark.usefixtures("no_call_back")]
 
 HOST = "127.0.0.9"
 
@@ -58,7 +58,6 @@ async def test_another_trunk_where_one_fails(switch: RunningSwitch) -> None:
         assert (await call_to(switch, "+819011110012"))["result"] == "busy"
 
 
-@pytest.mark.usefixtures("no_call_back")
 async def test_emergency_calls_go_where_they_can(switch: RunningSwitch) -> None:
     """184 hides nothing, the number is shown; the same without the control plane. It is not charged."""
     async with trunk(switch, emergency=True) as second, registered(switch) as device:
