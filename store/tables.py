@@ -15,6 +15,8 @@ SETTINGS = frozenset(
         "schedules",
         "device_calling",
         "outbound_settings",
+        "ring_plans",
+        "blocked_callers",
         "recording_settings",
         "fax_settings",
         "fax_access",
@@ -41,6 +43,8 @@ RECORDS = frozenset(
         "deliveries",
         "calls",
         "call_journal",
+        "call_legs",
+        "failed_logins",
         "charges",
         "contracts",
         "invoices",
@@ -70,10 +74,16 @@ WORKINGS = frozenset(
         "credit_months",
         "credit_reservations",
         "fax_peers",
+        "channel_events",
+        "channel_events_read",
+        "registrations",
+        "provisioning_links",
+        "device_releases",
+        "blocked_addresses",
     }
 )
 """How the parts tell each other things. In no audit log."""
 
-NOT_AUDITED = WORKINGS | {"calls", "call_journal"}
-PASSING = frozenset({"part_reports", "sign_in_counts"})
+NOT_AUDITED = WORKINGS | {"calls", "call_journal", "call_legs", "failed_logins"}
+PASSING = frozenset({"part_reports", "sign_in_counts", "registrations"})
 """True for a moment only: in no back-up."""

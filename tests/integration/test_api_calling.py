@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import select
 
 from pbx.dialplan.trunks import endpoint_of, told_of_trunks, trunk_objects
-from store import credit
 from store.arrivals import Caller, look_up
 from store.calling import await_callback, calling_device, colleague
 from store.database import Database
@@ -216,22 +215,6 @@ async def test_an_emergency_service_may_call_back(ours: Furnished, database: Dat
     found = await database.transaction(lambda connection: look_up(connection, ours.e164))
     assert found is not None
     assert found.callback_awaited
-
-
-async def test_without_prices_every_call_is_allowed(ours: Furnished, database: Database) -> None:
-    """Until there is billing."""
-    allowance = await database.transaction(
-        lambda connection: credit.reserve(
-            connection,
-            account_id=ours.account_id,
-            call_id="test-1",
-            destination_class=DestinationClass.MOBILE,
-            e164="+819012345678",
-            device_id=ours.device_id,
-            at=now(),
-        )
-    )
-    assert (allowance.allowed, allowance.limit_s) == (True, None)
 
 
 # ---- trunks ------------------------------------------------------------------------------------------

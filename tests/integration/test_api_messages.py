@@ -246,5 +246,6 @@ async def test_calls(admin: Client, ours: Furnished, theirs: Furnished) -> None:
         "ended_at": "2026-11-23T09:00:12.500000+09:00",
         "billed_s": 12,
         "result": "message",
-        "charge": None,
+        "destination_class": None,
+        "charge": 0,
     }
