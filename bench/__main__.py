@@ -1,4 +1,4 @@
-"""`python -m bench [--quick]`: start an instance of its own, load it, print the figures.
+"""`python -m bench [--quick] [--transcribe]`: start an instance of its own, load it, print the figures.
 
 docs/bench.md explains them. Exit status 1 when a message is missing or doubled, or when the packet
 clock slipped or a call was lost with 200 recordings at once.
@@ -31,7 +31,7 @@ from bench.measure import (
 from bench.report import PARTS, Measured, comparison, ratio, run_line, table
 from bench.search import QUICK_STEPS, STEPS, Search
 from bench.sides import LISTENING_NUMBER, PLAIN, SPEECH_S, Side, Sounds, plain_dialplan, prepare_instance
-from tests.running_switch import RunningSwitch, running_switch
+from tests.running_switch import CHECKOUT, RunningSwitch, running_switch
 
 AT_ONCE = 200
 LISTENERS = 5
@@ -42,6 +42,7 @@ SETTLE_LIMIT_S = 60.0
 SHORTEST_MESSAGE_S = SPEECH_S - 0.5
 """Asterisk cuts the last quarter of a second before the `#`, and the digit itself is no audio."""
 
+MODEL = CHECKOUT / "tests" / "fixtures" / "models" / "ja-words-16k"
 BUSY_MACHINE = 0.5
 NICENESS = -10
 
@@ -64,7 +65,9 @@ QUICK = Extent(QUICK_STEPS, 3.0, 1, 5.0, False)
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description="our call flow against a plain dialplan")
     parser.add_argument("--quick", action="store_true", help="under two minutes, rougher")
-    quick: bool = parser.parse_args().quick
+    parser.add_argument("--transcribe", action="store_true", help="make text of every message meanwhile")
+    given = parser.parse_args()
+    quick: bool = given.quick
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="denwaban-bench-") as folder:
         sounds = Sounds(Path(folder) / "sounds")
@@ -72,7 +75,10 @@ def main() -> None:
         extra = Path(folder) / "extra.conf"
         extra.write_text(plain_dialplan(sounds, LISTENING_S))
         print(*machine_lines(), sep="\n", flush=True)
-        with running_switch(Path(folder) / "var", **switch_settings(extra)) as switch:
+        settings = switch_settings(extra)
+        if given.transcribe:
+            settings["DENWABAN_VOSK_MODEL"] = str(MODEL)
+        with running_switch(Path(folder) / "var", **settings) as switch:
             well = Bench(switch, sounds, QUICK if quick else FULL).run()
     print(f"\n{time.monotonic() - began:.0f} s in all.")
     sys.exit(0 if well else 1)
