@@ -21,6 +21,7 @@ ONE_PROCESS = ("asterisk", "acceptance")
 """Tiers that wait for real time more than they work: each has a process of its own beside the others."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = item.path.relative_to(TESTS).parts[0]
