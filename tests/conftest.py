@@ -5,9 +5,11 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
+from xdist.scheduler import LoadScopeScheduling
 
 from store.database import Database, open_database
 from store.media import Media
@@ -16,17 +18,20 @@ from store.models import Base
 from tests.furnishing import FIRST_CALL, Furnished, furnish
 from tests.postgres import create_database, running_postgres
 
-TESTS = Path(__file__).parent
 ONE_PROCESS = ("asterisk", "acceptance")
 """Tiers that wait for real time more than they work: each has a process of its own beside the others."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        tier = item.path.relative_to(TESTS).parts[0]
-        if tier in ONE_PROCESS:
-            item.add_marker(pytest.mark.xdist_group(tier))
+class ByTier(LoadScopeScheduling):  # type: ignore[misc]
+    """Deals tests out one by one, and those of `ONE_PROCESS` together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        tier = nodeid.split("/")[1]
+        return tier if tier in ONE_PROCESS else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByTier:
+    return ByTier(config, log)
 
 
 @pytest.fixture(scope="session")
