@@ -151,7 +151,9 @@ class Meter:
         if TOO_LATE_S < left_s <= WARN_S and watched.warned_for != limit_s:
             watched.warned_for = limit_s
             caller = next((leg for leg in legs if leg["id"] == call.call_id), legs[0])
-            watched.telling = asyncio.create_task(self._warn(caller["id"]), name=f"warn {call.call_id}")
+            watched.telling = asyncio.create_task(
+                self._warn(caller["id"], watched), name=f"warn {call.call_id}"
+            )
 
     async def _set_limit(
         self, watched: Watched, legs: list[Json], limit_s: int, left_s: float, at: datetime
@@ -160,8 +162,8 @@ class Meter:
             await self._ami.limit(leg["name"], left_s)
         watched.limit_s, watched.limit_set_at = limit_s, at
 
-    async def _warn(self, channel: str) -> None:
-        """Tell the caller, and nobody else, that the call will end."""
+    async def _warn(self, channel: str, watched: Watched) -> None:
+        """Tell the caller, and nobody else, that the call will end; in vain, the next look tries again."""
         snoop = f"{METER_CHANNEL}{channel}"
         playback = f"{snoop}-warning"
         try:
@@ -171,6 +173,7 @@ class Meter:
                 await asyncio.sleep(self._warning_s)
         except (AsteriskAway, AsteriskRefused, HungUp, TimeoutError) as problem:
             log.warning("not warned: %s", type(problem).__name__, extra={"action": "not_warned"})
+            watched.warned_for = 0
         finally:
             with suppress(AsteriskAway, AsteriskRefused, HungUp):
                 await self._ari.hang_up(snoop, CAUSE_NORMAL)
