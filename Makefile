@@ -18,7 +18,7 @@ run: setup ## run the switch in the foreground; Ctrl-C stops it
 	@exec $(VENV) -m launch
 
 test: setup-test ## all tests, with a real Asterisk and real SIP calls
-	@exec $(VENV) -m pytest --numprocesses 3 --dist loadscope
+	@exec $(VENV) -m pytest --numprocesses 2 --dist loadscope
 
 check: python-test ## format, lint and types
 	@$(VENV) -m ruff format --check .
