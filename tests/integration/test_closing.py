@@ -106,11 +106,12 @@ async def test_a_month_comes_to_its_fees_calls_and_tax(
         ("基本料", 980 * 25 // 31, 10),
         ("ID", 700 * 25 // 31, 10),
         ("電話番号", 280 * 25 // 31, 10),
+        ("Web電話帳", 280 * 25 // 31, 10),
         ("ID 初期費用", 5000, 10),
         ("通話料 携帯電話", 32 + 32, 10),
         ("通話料 ハワイ", 12, 0),
     ]
-    net = 790 + 564 + 225 + 5000 + 64
+    net = 790 + 564 + 225 + 225 + 5000 + 64
     assert [(one.percent, one.net, one.tax) for one in said.tax_sums] == [(10, net, net // 10), (0, 12, 0)]
     assert said.total == net + net // 10 + 12 == invoice.total
     assert [(one.name, one.calls, one.seconds, one.amount) for one in said.calls_by_number] == [
@@ -148,6 +149,7 @@ async def test_months_are_made_up_for_in_order(billed: Database, media: Media) -
         ("基本料", 980),
         ("ID", 700),
         ("電話番号", 280),
+        ("Web電話帳", 280),
     ]
 
 
