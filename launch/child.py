@@ -12,6 +12,9 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
+AUTOGROUP = Path("/proc/self/autogroup")
+"""sched(7), "The autogroup feature"."""
+
 STEADY_S = 10.0
 """A child that lived so long is started again at once; one that dies sooner waits longer each time."""
 
@@ -86,6 +89,9 @@ class Child:
         # Precedence is for root to give; without it all is as usual.
         with contextlib.suppress(PermissionError):
             os.nice(self._niceness)
+        # Where Linux shares the processors among sessions, this session's niceness is the one that counts.
+        with contextlib.suppress(OSError):
+            AUTOGROUP.write_text(str(self._niceness))
 
     def kill_hanging(self) -> None:
         """End a life that shows none; the next begins at once. One that has just begun is left alone."""
