@@ -32,13 +32,14 @@ class Linphone:
         await self._process.stdin.drain()
         await self._until(lambda: self._said.count(PROMPT) > prompts, 10, f"an end of {line!r}")
 
-    async def says(self, pattern: str, timeout_s: float = 10.0) -> None:
+    async def says(self, pattern: str, timeout_s: float = 10.0) -> re.Match[str]:
         """Wait until it has said this since what was waited for last."""
         wanted = re.compile(pattern)
         await self._until(lambda: wanted.search(self._said, self._place) is not None, timeout_s, pattern)
         found = wanted.search(self._said, self._place)
         assert found
         self._place = found.end()
+        return found
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         assert self._process.stdout
@@ -57,12 +58,14 @@ class Linphone:
         for _ in range(50):
             await self.types("proxy list")
             with suppress(LinphoneFailed):
-                return await self.says("registered: yes", 0.2)
+                await self.says("registered: yes", 0.2)
+                return
         raise LinphoneFailed("it does not register")
 
-    async def call(self, number: str) -> None:
+    async def call(self, number: str) -> int:
+        """Dial; gives what it calls the call."""
         await self.types(f"call {number}")
-        await self.says(r"Call \d+ to .* in progress")
+        return int((await self.says(r"Call (\d+) to .* in progress"))[1])
 
     async def connected(self) -> None:
         await self.says(r"Call \d+ with .* connected")
@@ -72,12 +75,17 @@ class Linphone:
     async def ended(self) -> None:
         await self.says(r"Call \d+ with .* ended")
 
-    async def rings(self) -> None:
-        await self.says("Receiving new incoming call from")
+    async def rings(self) -> int:
+        """Wait for a call; gives what it calls it."""
+        return int((await self.says(r"Receiving new incoming call from .* assigned id (\d+)"))[1])
 
     async def answer(self) -> None:
         await self.types("answer")
         await self.connected()
+
+    async def connect(self, held: int, asked: int) -> None:
+        """Transfer the party of one call to whom another talks with."""
+        await self.types(f"transfer {held} --to-call {asked}")
 
     async def hang_up(self) -> None:
         await self.types("terminate")

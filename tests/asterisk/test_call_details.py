@@ -1,12 +1,19 @@
 """Call details from real calls, also those that the control plane did not see the end of."""
 
 import asyncio
-from datetime import datetime
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import delete, update
 
+from store.calls import JAPAN
+from store.database import open_database
+from store.models import Call, CallLeg
 from tests.asterisk.conftest import TONE_HZ, Line
-from tests.running_switch import Json, RunningSwitch, eventually, until
+from tests.running_switch import CHECKOUT, Json, RunningSwitch, eventually, until
 from tests.sip import SipCaller, silence_of, tone_of
 
 pytestmark = pytest.mark.asterisk
@@ -47,6 +54,61 @@ async def test_a_message_is_one_leg(switch: RunningSwitch, line: Line, caller_nu
     assert leg["other_party"] == told["other_party"] == f"+81{caller_number[1:]}"
     for moment in ("started_at", "answered_at", "ended_at"):
         assert abs((at(leg[moment]) - at(told[moment])).total_seconds()) < 0.6, moment
+
+
+async def test_a_month_is_made_again(switch: RunningSwitch, line: Line, caller_number: str) -> None:
+    """From Asterisk's own events: all calls of the tests so far. What was changed or lost shows."""
+    async with SipCaller() as caller:
+        call = await caller.invite(switch.uri(line.dialled), caller_number)
+        await call.answered(5)
+        for part in ("controller", "after_calls"):
+            switch.kill(part)
+        await call.hang_up()
+    told, (leg,) = await legs_of(switch, caller_number, 1)
+    month = f"{datetime.now(JAPAN):%Y-%m}"
+
+    async def same() -> bool:
+        return not (await recomputed(switch, month))["differences"]
+
+    await eventually(same, 30, f"no difference: {await recomputed(switch, month)}")
+    found = await recomputed(switch, month)
+    assert found["legs"] >= found["calls"] >= 1
+    database = open_database(switch.database_url, busy_timeout_s=20)
+    try:
+        async with database.session() as session:
+            await session.execute(update(CallLeg).where(CallLeg.id == leg["id"]).values(result="busy"))
+            ended_at = at(told["ended_at"]) + timedelta(seconds=60)
+            await session.execute(update(Call).where(Call.id == told["id"]).values(ended_at=ended_at))
+        differs = [
+            (one["leg_id"], one["field"], one["stored"])
+            for one in (await recomputed(switch, month, 1))["differences"]
+        ]
+        assert differs == [
+            (leg["id"], "result", "busy"),
+            (None, "ended_at", ended_at.astimezone(UTC).isoformat()),
+        ]
+        async with database.session() as session:
+            await session.execute(delete(CallLeg).where(CallLeg.id == leg["id"]))
+            await session.execute(
+                update(Call).where(Call.id == told["id"]).values(ended_at=at(told["ended_at"]))
+            )
+        (gone,) = (await recomputed(switch, month, 1))["differences"]
+        assert (gone["leg_id"], gone["field"], gone["events"]) == (leg["id"], "row", "there")
+    finally:
+        await database.close()
+
+
+async def recomputed(switch: RunningSwitch, month: str, status: int | None = None) -> Json:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "denwaban", "calls", "recompute", "--month", month),
+        cwd=CHECKOUT,
+        env={**os.environ, **switch.environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    assert status is None or process.returncode == status
+    told: Json = json.loads(said)
+    return told
 
 
 async def test_a_hidden_caller_is_hidden_in_the_legs(switch: RunningSwitch, line: Line) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from scripts.softphone import Softphone, softphone
-from tests.asterisk.conftest import Line
+from tests.asterisk.conftest import Line, short_line
+from tests.asterisk.recorded import ANNOUNCED_HZ, recording_of, renewed, set_recording
 from tests.asterisk.test_outbound import carrier
-from tests.asterisk.test_people import desk as desk
 from tests.asterisk.test_people import plan_of
 from tests.linphone import Linphone, linphone
 from tests.running_switch import CHECKOUT, Json, RunningSwitch, eventually
@@ -21,6 +21,16 @@ from tests.sip.audio import dominant_frequency, read_wav
 pytestmark = pytest.mark.asterisk
 
 LINPHONE_HZ, BARESIP_HZ, OUTSIDE_HZ = 700, 1000, 1500
+TRANSFERRED = "09033330021"
+
+
+@pytest.fixture(scope="session")
+def reception(running: RunningSwitch, tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """A number that rings telephones."""
+    line = asyncio.run(short_line(running, tmp_path_factory.mktemp("reception"), "0311118888"))
+    off = {"enabled": False, "rule_id": None}
+    asyncio.run(running.ask("PUT", f"/api/v1/numbers/{line.number_id}/rusurepo", json=off))
+    return line
 
 
 def tools() -> Json:
@@ -73,7 +83,7 @@ async def logged_in(switch: RunningSwitch, made: Json) -> list[str]:
 
 
 async def test_they_call_each_other_the_trunk_and_are_called(
-    switch: RunningSwitch, desk: Line, caller_number: str, tmp_path: Path
+    switch: RunningSwitch, reception: Line, caller_number: str, tmp_path: Path
 ) -> None:
     for name, hertz in (("linphone", LINPHONE_HZ), ("baresip", BARESIP_HZ)):
         write_wav(tmp_path / f"{name}.wav", tone(hertz, 1.5))
@@ -84,8 +94,9 @@ async def test_they_call_each_other_the_trunk_and_are_called(
         chosen = [one for one in devices if one["name"] in {"baresip", "Linphone"}]
         plan = [{"device_id": one["id"]} for one in chosen]
         told = "&".join(f"PJSIP/{one['username']}" for one in chosen)
-        async with plan_of(switch, desk, told, devices=plan):
-            await both_are_called(switch, desk, baresip, other, outside, caller_number)
+        async with plan_of(switch, reception, told, devices=plan):
+            await both_are_called(switch, reception, baresip, other, outside, caller_number)
+            await a_recorded_call_is_transferred(switch, reception, baresip, other, outside, tmp_path)
 
 
 async def a_colleague_is_called(
@@ -135,21 +146,21 @@ async def both_call_out(
 
 async def both_are_called(
     switch: RunningSwitch,
-    desk: Line,
+    reception: Line,
     baresip: Softphone,
     other: Linphone,
     outside: SipCaller,
     caller_number: str,
 ) -> None:
     """From the trunk, each in turn has the call; the other stops ringing."""
-    call = await outside.invite(switch.uri(desk.dialled), caller_number)
+    call = await outside.invite(switch.uri(reception.dialled), caller_number)
     await asyncio.gather(baresip.wait_for("CALL_INCOMING", 10), other.rings())
     await other.answer()
     await call.answered(5)
     await baresip.wait_for("CALL_CLOSED", 5)
     await call.hang_up()
     await other.ended()
-    call = await outside.invite(switch.uri(desk.dialled), caller_number)
+    call = await outside.invite(switch.uri(reception.dialled), caller_number)
     await asyncio.gather(baresip.wait_for("CALL_INCOMING", 10), other.rings())
     await baresip.answer()
     await call.answered(5)
@@ -160,3 +171,42 @@ async def both_are_called(
     heard = baresip.heard
     assert heard
     assert dominant_frequency(read_wav(heard)) == pytest.approx(OUTSIDE_HZ, abs=10)
+
+
+async def a_recorded_call_is_transferred(
+    switch: RunningSwitch,
+    reception: Line,
+    baresip: Softphone,
+    other: Linphone,
+    outside: SipCaller,
+    folder: Path,
+) -> None:
+    """Linphone asks baresip first (REFER with Replaces). The recording goes on, and the evidence is kept."""
+    await set_recording(switch, reception)
+    call = await outside.invite(switch.uri(reception.dialled), TRANSFERRED)
+    held = (await asyncio.gather(other.rings(), baresip.wait_for("CALL_INCOMING", 10)))[0]
+    await other.answer()
+    await baresip.wait_for("CALL_CLOSED", 5)
+    await call.answered(5)
+    await call.hear(tone_of(ANNOUNCED_HZ), 5)
+    asked = await other.call("21")
+    await baresip.wait_for("CALL_INCOMING", 10)
+    await baresip.answer()
+    await other.connected()
+    await other.connect(held, asked)
+    await other.ended()
+    call_id = (await switch.calls_of(TRANSFERRED))[0]["id"]
+    # The control plane notices within a second that somebody else speaks.
+    await eventually(lambda: renewed(switch, call_id), 10, "the recording is begun anew")
+    await asyncio.gather(
+        call.hear(tone_of(BARESIP_HZ), 10),
+        call.speak(tone(OUTSIDE_HZ, 1.5)),
+        baresip.speak(folder / "baresip.wav"),
+    )
+    await call.hang_up()
+    await baresip.wait_for("CALL_CLOSED", 5)
+    shown, sound = await recording_of(switch, call_id)
+    assert (shown["complete"], shown["announcement"]["played_to_end"]) == (True, True)
+    assert sound.seconds_of(OUTSIDE_HZ)[0] >= 1.0
+    assert sound.seconds_of(BARESIP_HZ)[1] >= 1.0
+    assert sound.seconds_of(ANNOUNCED_HZ) == (0, 0)
