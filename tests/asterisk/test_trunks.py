@@ -58,11 +58,12 @@ async def test_another_trunk_where_one_fails(switch: RunningSwitch) -> None:
             await talk(call, arriving)
             await call.hang_up()
             assert (await arriving.ended(10)).by == "switch"
-        assert (await call_to(switch, "+819011110011"))["result"] == "answered"
-        call = await device.invite(switch.uri("09011110012"))
-        arriving = await second.incoming(15)
-        arriving.reject(486)
-        assert (await call.ended(10)).by == "switch"
+            assert (await call_to(switch, "+819011110011"))["result"] == "answered"
+            first.deaf = True
+            call = await device.invite(switch.uri("09011110012"))
+            arriving = await second.incoming(15)
+            arriving.reject(486)
+            assert (await call.ended(10)).by == "switch"
         assert (await call_to(switch, "+819011110012"))["result"] == "busy"
 
 
@@ -92,46 +93,42 @@ async def _call_the_coast_guard(switch: RunningSwitch, device: SipCaller, guard:
     await call.ended(5)
 
 
-@pytest.mark.parametrize("did_location", ["p_called_party_id", "to"])
-async def test_calls_come_over_a_registration_that_was_challenged(
-    switch: RunningSwitch, line: Line, caller_number: str, did_location: str
+async def test_a_registration_and_the_calls_that_come_over_it(
+    switch: RunningSwitch, line: Line, caller_number: str
 ) -> None:
-    """From an address that is nobody's; a header says which number was called. The API says since when."""
+    """Refused, unanswered, and at last let in after a challenge; then calls from an address that is nobody's,
+    whose headers say which number was called. API and command line tell how it stands.
+    """
     login = Credentials("03XXXX", "s3cret!")
-    fields = {"registers": True, "username": login.username, "password": login.password, "accept": []}
-    async with trunk(switch, lets_in=login, did_location=did_location, **fields) as far_side:
-        assert (await state_of(switch, "registered"))["read_at"]
-        contact = far_side.registered_as
-        assert contact is not None
-        number = f"sip:{line.dialled}@carrier.example"
-        headers, to = {"P-Called-Party-ID": f"<{number}>"}, None
-        if did_location == "to":
-            headers, to = {}, number
-        call = await far_side.invite(str(contact.uri), caller_number, headers=headers, to=to)
-        await call.answered(10)
-        await call.hear(tone_of(TONE_HZ), 10)
-        await call.hang_up()
-    record = await switch.finished_call_of(caller_number)
-    assert record["number"] == line.e164
-
-
-async def test_a_registration_that_fails_says_how(switch: RunningSwitch) -> None:
-    """A carrier that does not let us in, and, gone, is not there; let in again it is all right."""
-    login = {"registers": True, "username": "03XXXX", "password": "wrong!"}
-    async with trunk(switch, lets_in=Credentials("03XXXX", "s3cret!"), **login) as far_side:
+    fields = {"registers": True, "username": login.username, "password": "wrong!", "accept": []}
+    async with trunk(switch, lets_in=login, did_location="to", **fields) as far_side:
         rejected = await state_of(switch, "rejected")
-        status = command_line(switch, "trunk", "list")["trunks"]
-        (shown,) = [one["registrations"] for one in status if one["name"] == NAME]
-        assert [one["state"] for one in shown] == ["rejected"]
         far_side.deaf = True
         assert (await state_of(switch, "unreachable"))["since"] > rejected["since"]
-        far_side.deaf = False
-        (made,) = [one for one in await trunks_of(switch) if one["name"] == NAME]
-        operator = switch.ready["operator_token"]
-        await switch.ask("PATCH", f"/api/v1/trunks/{made['id']}", operator, json={"password": "s3cret!"})
-        await state_of(switch, "registered")
         (told,) = command_line(switch, "status")["trunks"]
-        assert (told["name"], [one["state"] for one in told["registrations"]]) == (NAME, ["registered"])
+        assert (told["name"], [one["state"] for one in told["registrations"]]) == (NAME, ["unreachable"])
+        far_side.deaf = False
+        await change(switch, password=login.password)
+        await state_of(switch, "registered")
+        address = str(far_side.registered_as and far_side.registered_as.uri)
+        number = f"sip:{line.dialled}@carrier.example"
+        call = await far_side.invite(address, caller_number, to=number)
+        await call.hear(tone_of(TONE_HZ), 10)
+        await call.hang_up()
+        assert (await switch.finished_call_of(caller_number))["number"] == line.e164
+        await change(switch, did_location="p_called_party_id")
+        until(lambda: "p_called" in switch.asterisk_says("database show trunk/did"), 10, "told")
+        another = f"080{caller_number[3:]}"
+        call = await far_side.invite(address, another, headers={"P-Called-Party-ID": f"<{number}>"})
+        await call.hear(tone_of(TONE_HZ), 10)
+        await call.hang_up()
+        assert (await switch.finished_call_of(another))["number"] == line.e164
+
+
+async def change(switch: RunningSwitch, **fields: object) -> None:
+    """Change the second carrier's trunk."""
+    (made,) = [one for one in await trunks_of(switch) if one["name"] == NAME]
+    await switch.ask("PATCH", f"/api/v1/trunks/{made['id']}", switch.ready["operator_token"], json=fields)
 
 
 async def trunks_of(switch: RunningSwitch) -> list[Json]:
