@@ -26,7 +26,7 @@ CHANNEL_VARIABLES = {
     "PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN", "PRESENTATION", "RANG", "RECORDING_DIAL_OPTIONS",
     "REST", "RING_FIRST", "RING_S", "RULE", "SAID", "SHOWN", "SIP", "SLIP", "STARTED_AT", "TO", "TRUNK",
     "TRUNKS", "TURN", "TURNS", "TURN_S", "UNTIL",
-    "COLLEAGUE_OPTIONS", "FOUND", "OWN_TIME", "RING_OPTIONS", "FAX_DIALS", "FAX_HOW", "FAX_SLIP",
+    "COLLEAGUE_OPTIONS", "FOUND", "OWN_TIME", "RING_OPTIONS", "TOLD_S", "FAX_DIALS", "FAX_HOW", "FAX_SLIP",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
@@ -79,7 +79,8 @@ def test_variables() -> None:
     used |= {names.GLOBAL_CALL_FOLDER, names.GLOBAL_RECORDING_FEATURES}
     # Parking reads these by itself.
     used |= {"PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN"}
-    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
+    # What is announced is chosen in `recording.conf`.
+    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES, "RECORDING_PROMPT"}
     assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
     # `FAX_ID` is given by who sends; who receives takes the call's.
     set_here = set(re.findall(r"Set\(([A-Z][A-Z0-9_]+)=", DIALPLAN))
