@@ -151,6 +151,10 @@ SHAPES = {
     "SubmissionState": "送信の依頼の状態。preparing: 変換中、ready: 変換済み、refused: 文書を送れない",
     "Thing": "対象のもの",
     "Trunk": "回線(トランク)",
+    "TrunkState": (
+        "回線への登録の状態。registering: 応答待ち、registered: 登録済み、"
+        "rejected: 相手が登録を拒否している、unreachable: 相手から応答がない"
+    ),
     "User": "利用者",
     "UserWithPassword": "利用者と、その最初のパスワード",
     "AdjustmentGiven": "請求書を修正する1行",
@@ -210,7 +214,7 @@ SHAPES = {
         "着信拒否の方法。reject: 着信拒否、busy: 話し中、announcement: 案内を流して切る、"
         "rusurepo: 留守レポ(ルールがなければ案内)"
     ),
-    "Turn": "順に鳴らす1台",
+    "Turn": "鳴らす1台",
     "Unblocked": "1件を外した結果",
     "UnblockedCallers": "まとめて外した結果",
     "RecordedSpan": "一時停止で分かれた録音の1区間",
