@@ -128,6 +128,15 @@ password = {settings.ari_password}
 """
 
 
+UNHEARD_EVENTS = (
+    *("Newchannel", "Newstate", "Newexten", "NewCallerid", "NewConnectedLine", "NewAccountCode", "VarSet"),
+    *("DialBegin", "DialState", "DialEnd", "BridgeCreate", "BridgeEnter", "BridgeLeave", "BridgeDestroy"),
+    *("DTMFBegin", "DTMFEnd", "HangupRequest", "SoftHangupRequest", "Hangup", "HangupHandlerPush"),
+    *("HangupHandlerPop", "HangupHandlerRun", "LocalBridge", "MixMonitorStart", "MixMonitorStop"),
+)
+"""What befalls channels. Nobody asks AMI for it; waking every session for it costs each call some time."""
+
+
 def manager_conf(settings: Settings) -> str:
     return f"""\
 [general]
@@ -136,6 +145,7 @@ webenabled = no
 bindaddr = 127.0.0.1
 port = {settings.ami_port}
 displayconnects = no
+disabledevents = {",".join(UNHEARD_EVENTS)}
 
 [{names.APPLICATION}]
 secret = {settings.ami_password}
