@@ -485,9 +485,9 @@ class Call:
         return EndedBy.HASH if outcome.get("unheard") else None
 
     async def ended(self) -> bool:
-        """Wait for the end; False when it goes on as a fax, without us."""
+        """Wait for the end; False when it goes on without us, as a fax or wherever it went."""
         await self.over.wait()
-        return not self.became_fax
+        return not self.handed_over
 
     async def hang_up(self, cause: int = CAUSE_NORMAL) -> None:
         """End the channel; that it has ended already is no error."""

@@ -34,7 +34,7 @@ def read_on(current: Path, place: Place | None) -> Chunk | None:
     A file that is no longer there (an old backup of the database, a folder that was emptied) is given up
     for the oldest that is.
     """
-    files = _files(current)
+    files = files_of(current)
     if not files:
         return None
     inodes = [path.stat().st_ino for path in files]
@@ -54,13 +54,13 @@ def turn_over(current: Path, largest_bytes: int = LARGEST_BYTES) -> None:
     """Rename the file once it is large, and remove what is older than two months. Raises OSError."""
     if current.exists() and current.stat().st_size > largest_bytes:
         current.rename(current.with_name(f"{current.stem}-{time.time_ns()}{current.suffix}"))
-    for old in _files(current)[:-1]:
+    for old in files_of(current)[:-1]:
         if old != current and time.time() - old.stat().st_mtime > KEPT_S:
             old.unlink(missing_ok=True)
 
 
-def _files(current: Path) -> list[Path]:
-    """Those turned over, oldest first, and the current one where it exists."""
+def files_of(current: Path) -> list[Path]:
+    """All that are kept: those turned over, oldest first, and the current one where it exists."""
     old = sorted(current.parent.glob(f"{current.stem}-*{current.suffix}"))
     return [*old, current] if current.exists() else old
 

@@ -48,10 +48,17 @@ NUMBER_FAMILY = "number"
 KEY_USE = "use"
 KEY_RUSUREPO = "rusurepo"
 KEY_RULE = "rule"
+"""The rule that takes messages; where 留守レポ is OFF, of whom nobody answers."""
 KEY_START_PROMPT = "start_prompt"
 KEY_END_PROMPT = "end_prompt"
 KEY_DEVICES = "devices"
-"""Who rings, turn by turn: `<seconds>:<devices with & between>`, with | between the turns."""
+"""Who rings, turn by turn: `<seconds>:<devices with & between>`, with | between the turns; and `:own` behind
+where some ring for a time of their own."""
+KEY_RING = "ring"
+"""For how long it rings where 留守レポ is OFF, in two digits of seconds."""
+OWN_TIME_KEYS = "own_time"
+"""For how many seconds a device rings among others, `number/<E.164>/own_time/<user name>`."""
+OWN_TIMES = "own"
 KEY_ACCOUNT = "account"
 KEY_CHANNELS = "channels"
 """How many calls of people the number carries at once; none: no limit."""
@@ -68,6 +75,7 @@ NUMBER_KEYS = (
     KEY_START_PROMPT,
     KEY_END_PROMPT,
     KEY_DEVICES,
+    KEY_RING,
     KEY_CHANNELS,
     KEY_ACCOUNT,
     KEY_RING_FIRST,
@@ -78,6 +86,14 @@ NUMBER_KEYS = (
 WHITELIST_FAMILY = "allow"
 """Family of whom the number's active whitelist names, `allow/<E.164>/<caller>`: the caller's number, the
 beginning of numbers and a `*`, or why there is no number."""
+
+BLOCK_FAMILY = "block"
+"""Family of callers that a number, or all of an account, does not take, `block/<E.164 or account>/<caller>`:
+what becomes of them. Callers are written as in `WHITELIST_FAMILY`."""
+CONTEXT_BLOCKED = "blocked"
+"""An extension for each treatment."""
+BLOCKED = "BLOCKED"
+"""What a slip has in place of how dialling came out."""
 
 RECORD_FAMILY = "record"
 """Family of what the dialplan must know of a number's recording, `record/<E.164>/<key>`."""

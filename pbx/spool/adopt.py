@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from pbx.dialplan.names import BLOCKED
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.caller import identify_caller
 from pbx.routing.ended_by import infer_ended_by
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 2.0
 LONGEST_ID = 32
+RESULTS = {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up", BLOCKED: "blocked"}
 SETTLE_S = 0.2
 """After the dialplan hands in a slip its channel lives on for a moment."""
 
@@ -250,7 +252,7 @@ def _result_of(outcome: MessageOutcome | None, slip: Slip | None) -> str:
         return "fax" if slip.fax == "SUCCESS" else "fax_failed"
     if slip is None or not slip.dial:
         return "hung_up"
-    return {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up"}.get(slip.dial, "no_answer")
+    return RESULTS.get(slip.dial, "no_answer")
 
 
 async def _infer(files: tuple[Path, ...], slip: Slip | None) -> EndedBy:

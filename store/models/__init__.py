@@ -83,7 +83,7 @@ from store.models.ringing import BlockedCaller, RingPlan, Treatment
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
-from store.models.trunks import DidLocation, NumberStyle, Trunk
+from store.models.trunks import DidLocation, NumberStyle, Trunk, TrunkRegistration, TrunkState
 from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
@@ -189,6 +189,8 @@ __all__ = [
     "TranscriptState",
     "Treatment",
     "Trunk",
+    "TrunkRegistration",
+    "TrunkState",
     "UTCDateTime",
     "User",
     "UserDevice",

@@ -8,7 +8,7 @@ import pytest
 from pbx.dialplan import names
 from pbx.routing.caller import REASONS
 from store import fax_line
-from store.models import CallerKind, DidLocation
+from store.models import CallerKind, DidLocation, Treatment
 
 pytestmark = pytest.mark.unit
 
@@ -22,11 +22,11 @@ DIALPLAN = "\n".join(
 )
 CHANNEL_VARIABLES = {
     "ADDRESS", "ANSWERED_BEFORE", "BEGINNING", "CALLER", "CHANNELS", "CLASS", "COLLEAGUE", "DESTINATION",
-    "DEVICE", "DIALLED", "DID", "DIRECTION", "KEYS", "LEFT_S", "LIMIT", "LISTED", "NAME", "NUMBER",
+    "DEVICE", "DIALLED", "DID", "DIRECTION", "KEYS", "LEFT_S", "LIMIT", "NAME", "NUMBER",
     "PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN", "PRESENTATION", "RANG", "RECORDING_DIAL_OPTIONS",
     "REST", "RING_FIRST", "RING_S", "RULE", "SAID", "SHOWN", "SIP", "SLIP", "STARTED_AT", "TO", "TRUNK",
     "TRUNKS", "TURN", "TURNS", "TURN_S", "UNTIL",
-    "FAX_DIALS", "FAX_HOW", "FAX_SLIP",
+    "COLLEAGUE_OPTIONS", "FOUND", "OWN_TIME", "RING_OPTIONS", "TOLD_S", "FAX_DIALS", "FAX_HOW", "FAX_SLIP",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
@@ -40,11 +40,11 @@ OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
 """Inherited by every channel that the call makes."""
 
 OWN_SUBROUTINES = {
-    "as-the-trunk-wants", "call-over", "call-slip", "called", "called-leg", "called-leg-over",
-    "device-calls", "hand-in", "look-for-caller", "listen-for-fax", "slip", "take-off",
-    "transferred-out", "was-answered",
+    "as-the-trunk-wants", "blocked-slip", "call-over", "call-slip", "called", "called-leg", "called-leg-over",
+    "device-calls", "entry-of-caller", "hand-in", "look-for-caller", "listen-for-fax", "own-time",
+    "own-time-over", "slip", "take-off", "transferred-out", "was-answered",
 }  # fmt: skip
-ELSEWHERE = {"recording-options", "recording-control"}
+ELSEWHERE = {"recording-options", "recording-control", "recording-keys"}
 """In `recording.conf`, which has a test of its own."""
 
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
@@ -64,6 +64,10 @@ def test_every_jump_lands() -> None:
     targets += re.findall(r"Goto\(([a-z-]+),[$0-9]", DIALPLAN)
     targets += re.findall(r"\?([a-z-]+),[$0-9]", DIALPLAN)
     assert set(targets) - {"s"} <= contexts() | ELSEWHERE
+    assert set(re.findall(r"[=)r][Ub]\(([a-z-]+)[)^]", DIALPLAN)) <= contexts() | ELSEWHERE
+    # What becomes of blocked callers is the store's word.
+    treatments = re.findall(r"^\[blocked\]\n(.*?)^\[", DIALPLAN, re.M | re.S)[0]
+    assert set(re.findall(r"^exten => (\w+),1", treatments, re.M)) - {"h"} == set(Treatment)
     labels = set(re.findall(r"n\(([a-z-]+)\)", DIALPLAN))
     assert set(re.findall(r"\?([a-z-]+)\)", DIALPLAN)) <= labels
 
@@ -75,7 +79,8 @@ def test_variables() -> None:
     used |= {names.GLOBAL_CALL_FOLDER, names.GLOBAL_RECORDING_FEATURES}
     # Parking reads these by itself.
     used |= {"PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN"}
-    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
+    # What is announced is chosen in `recording.conf`.
+    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES, "RECORDING_PROMPT"}
     assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
     # `FAX_ID` is given by who sends; who receives takes the call's.
     set_here = set(re.findall(r"Set\(([A-Z][A-Z0-9_]+)=", DIALPLAN))
@@ -94,11 +99,16 @@ def test_every_global_is_listed() -> None:
 
 
 def test_database_keys() -> None:
-    keys = set(re.findall(r"DB\((\w+)/\$\{NUMBER\}/(\w+|\$\{\w+\}\*?)\)", DIALPLAN))
-    listed = {"${CALLER}", "${BEGINNING}*", *(kind.value for kind in CallerKind if kind != "number")}
-    assert keys == {(names.NUMBER_FAMILY, key) for key in names.NUMBER_KEYS} | {
-        (names.WHITELIST_FAMILY, key) for key in listed
+    keys = set(re.findall(r"DB\((\w+)/\$\{NUMBER\}/(\w+)\)", DIALPLAN))
+    assert keys == {(names.NUMBER_FAMILY, key) for key in names.NUMBER_KEYS}
+    assert set(re.findall(r"DB\((\w+)/\$\{ARG1\}/(\w+)/", DIALPLAN)) == {
+        (names.NUMBER_FAMILY, names.OWN_TIME_KEYS)
     }
+    lists = re.findall(r"entry-of-caller,s,1\((\w+)/", DIALPLAN)
+    assert lists == [names.BLOCK_FAMILY, names.BLOCK_FAMILY, names.WHITELIST_FAMILY]
+    assert set(re.findall(r"DB\(\$\{ARG1\}/(\S+?)\)\}", DIALPLAN)) == {"${CALLER}", "${BEGINNING}*"}
+    reasons = set(re.findall(r"Set\(CALLER=([a-z]+)\)", DIALPLAN))
+    assert reasons == {kind.value for kind in CallerKind if kind != "number"}
     others = set(re.findall(r"DB\(([\w/]+)\)", DIALPLAN))
     assert others == {
         f"{names.TOLD_FAMILY}/{names.KEY_REVISION}",
