@@ -77,11 +77,13 @@ async def keep_legs(session: AsyncSession, node: str, legs: Sequence[Leg]) -> No
     devices = await _devices(session, legs)
     numbers = await _numbers(session, legs)
     rows = [_row(leg, node, calls.get(leg.call_id), devices, numbers, _siblings(leg, legs)) for leg in legs]
-    await session.execute(insert_for(session, CallLeg).values(rows).on_conflict_do_nothing())
+    # One row after the other: together they could have more values than a statement may have.
+    await session.execute(insert_for(session, CallLeg).on_conflict_do_nothing(), rows)
+    kept = await _legs_of_calls(session, call_ids)
     for call_id in call_ids:
         call = calls.get(call_id)
         if call is not None and call.ended_at is not None:
-            amend(call, await legs_of_call(session, call_id))
+            amend(call, kept[call_id])
         else:
             enqueue(session, SETTLE_CALL, call_id, run_at=now() + SETTLE_AFTER)
 
@@ -139,8 +141,15 @@ def _result(call: Call, legs: Sequence[CallLeg], connected: bool) -> str:
 
 async def legs_of_call(session: AsyncSession, call_id: str) -> Sequence[CallLeg]:
     """The legs of a call that are over, in the order they began."""
-    legs = select(CallLeg).where(CallLeg.call_id == call_id).order_by(CallLeg.started_at, CallLeg.id)
-    return (await session.scalars(legs)).all()
+    return (await _legs_of_calls(session, {call_id})).get(call_id, [])
+
+
+async def _legs_of_calls(session: AsyncSession, call_ids: Iterable[str]) -> dict[str, list[CallLeg]]:
+    legs = select(CallLeg).where(CallLeg.call_id.in_(call_ids)).order_by(CallLeg.started_at, CallLeg.id)
+    found: dict[str, list[CallLeg]] = {}
+    for leg in await session.scalars(legs):
+        found.setdefault(leg.call_id, []).append(leg)
+    return found
 
 
 async def _devices(session: AsyncSession, legs: Iterable[Leg]) -> dict[str, Device]:

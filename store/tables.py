@@ -74,7 +74,6 @@ WORKINGS = frozenset(
         "credit_months",
         "credit_reservations",
         "fax_peers",
-        "channel_events",
         "channel_events_read",
         "registrations",
         "provisioning_links",

@@ -21,9 +21,10 @@ KEPT_S = 62 * 86400.0
 
 @dataclass(frozen=True)
 class Chunk:
-    """What was read: whole lines, and the place behind them."""
+    """What was read: whole lines, the place they begin at, and the place behind them."""
 
     content: bytes
+    begin: Place
     place: Place
 
 
@@ -46,7 +47,7 @@ def read_on(current: Path, place: Place | None) -> Chunk | None:
         # All that will ever be in it was read.
         place = Place(inodes[at + 1], 0)
         content = _lines_from(files[at + 1], 0)
-    return Chunk(content, Place(place.inode, place.position + len(content)))
+    return Chunk(content, place, Place(place.inode, place.position + len(content)))
 
 
 def turn_over(current: Path, largest_bytes: int = LARGEST_BYTES) -> None:

@@ -22,7 +22,7 @@ from store.models.billing import (
     TopUp,
     TopUpSource,
 )
-from store.models.call_legs import CallLeg, ChannelEvent, EventsRead, LegRole
+from store.models.call_legs import CallLeg, EventsRead, LegRole
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.events import Event, IdempotencyKey
 from store.models.faxes import (
@@ -101,7 +101,6 @@ __all__ = [
     "Call",
     "CallLeg",
     "CallerKind",
-    "ChannelEvent",
     "Charge",
     "ChargeKind",
     "Chore",
