@@ -193,16 +193,16 @@ class Exchange:
 
     # ---- telephones register
 
-    def register(self, username: str, password: str) -> None:
-        """Register a telephone, or do so again. Raises RuntimeError where it is refused."""
+    def register(self, username: str, password: str, expires_s: int = REGISTER_EXPIRES_S) -> None:
+        """Register a telephone, or do so again; 0 seconds ends it. Raises RuntimeError if it is refused."""
         server = Uri("", *self._switch)
         local = Address(Uri(username, *self._switch), "", f"tag={new_tag()}")
         dialog = Dialog(secrets.token_hex(12), local, Address(local.uri), server, sequence=0)
-        request = self._registering(dialog, username)
+        request = self._registering(dialog, username, expires_s)
         response = self._asked(request)
         if response.status == 401:
             challenge = parse_challenge(response.headers.get("WWW-Authenticate"))
-            again = self._registering(dialog, username)
+            again = self._registering(dialog, username, expires_s)
             known = Credentials(username, password)
             value = authorization(challenge, known, "REGISTER", again.uri, secrets.token_hex(8))
             again.headers.add("Authorization", value)
@@ -210,10 +210,10 @@ class Exchange:
         if response.status != 200:
             raise RuntimeError(f"a REGISTER was answered {response.status}")
 
-    def _registering(self, dialog: Dialog, username: str) -> Request:
+    def _registering(self, dialog: Dialog, username: str, expires_s: int) -> Request:
         request = dialog.request("REGISTER", _via(self._phones))
         request.headers.add("Contact", f"<{Uri(username, *self._phones.getsockname())}>")
-        request.headers.add("Expires", str(REGISTER_EXPIRES_S))
+        request.headers.add("Expires", str(expires_s))
         return request
 
     def _asked(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ SHORTEST_S = 0.1
 """Less is the moment between connecting and hanging up."""
 
 LEEWAY_S = 2.0
+SLIPS_REMEMBERED = 1000
 LOW_BYTES = 1000 * 1000 * 1000
 """From here on the log says that the disk runs short; 1 GB holds nine hours."""
 
@@ -258,9 +259,16 @@ def look(spool: Path) -> list[Found]:
 
 def read_slip(path: Path) -> CallSlip:
     try:
-        return parse_call_slip(path.read_text(errors="replace"))
+        stat = path.stat()
+        return _read_slip(path, stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         return CallSlip()
+
+
+@lru_cache(SLIPS_REMEMBERED)
+def _read_slip(path: Path, _size: int, _mtime_ns: int) -> CallSlip:
+    # Every call's is looked at each second; hardly ever has it grown.
+    return parse_call_slip(path.read_text(errors="replace"))
 
 
 def other_party(slip: CallSlip) -> Caller:
