@@ -446,9 +446,9 @@ class Exchange:
         self._done.append(talk)
 
 
-def _messages(wire: socket.socket) -> "list[tuple[Request | Response, float]]":
+def _messages(wire: socket.socket) -> list[tuple[Request | Response, float]]:
     """All that has come, with its time."""
-    found = []
+    found: list[tuple[Request | Response, float]] = []
     while True:
         try:
             data, control, _, _ = wire.recvmsg(LARGEST, CONTROL)

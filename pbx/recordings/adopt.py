@@ -67,7 +67,7 @@ class _Known:
     kept: bool
     """Its recording is there already."""
 
-    prompt: Row[Any] | None
+    prompt: Row[str, str | None, float] | None
     """Of the prompt that was to be announced: its SHA-256, text and length; None where it is gone."""
 
 
@@ -225,7 +225,7 @@ def _look_up(connection: Connection, e164: str, call_id: str, prompt_id: str) ->
     return _Known(owner.account_id, owner.id, kept is not None, prompt)
 
 
-def _announcement(slip: CallSlip, prompt: Row[Any] | None) -> dict[str, Any]:
+def _announcement(slip: CallSlip, prompt: Row[str, str | None, float] | None) -> dict[str, Any]:
     """The columns that say what the other party heard; all empty where nothing was to be heard."""
     ended = slip.when("announced")
     if not slip.prompt or not (ended or slip.when("announcing") or slip.when("broken")):
