@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
+from launch.asking import ask
 from launch.asterisk import NotSetUp, asterisk_command, find_asterisk, folders_of, write_configuration
 from launch.child import Child, last_lines
 from launch.release import release_callers
@@ -175,20 +174,16 @@ class Instance:
         """
         reason = "nothing answers yet"
         deadline = time.monotonic() + READY_LIMIT_S
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
-            while time.monotonic() < deadline:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.1):
-                        await stop.wait()
-                        return False
-                try:
-                    async with http.get(f"{self._settings.api_url}/readyz") as answer:
-                        said = await answer.json()
-                    if said["ready"]:
-                        return True
-                    reason = "; ".join(f"{p['part']}: {p['reason']}" for p in said["parts"] if not p["ready"])
-                except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
-                    pass
+        while time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await stop.wait()
+                    return False
+            with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+                _, said = await ask(f"{self._settings.api_url}/readyz")
+                if said["ready"]:
+                    return True
+                reason = "; ".join(f"{p['part']}: {p['reason']}" for p in said["parts"] if not p["ready"])
         outputs = "\n".join(
             f"--- {one.name}:\n{last_lines(self._settings.var / 'log' / f'{one.name}.out')}"
             for one in self._children

@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
 from pbx.dialplan import names
-from pbx.dialplan.render import Objects, device_objects
+from pbx.dialplan.devices import device_objects
+from pbx.dialplan.render import Objects
 from pbx.dialplan.trunks import endpoint_of, told_of_trunks, trunk_objects
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.inbound import Action, decide

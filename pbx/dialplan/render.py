@@ -16,8 +16,7 @@ from pbx.routing.limits import (
     SILENCE_S,
 )
 from settings import Settings
-from store.calling import CALLBACK_AWAITED
-from store.provisioning import WantedDevice
+from store.callback import CALLBACK_AWAITED
 
 FIRST_REPEAT_MS = 100
 """SIP's T1. A trunk or telephone that answers an INVITE with nothing at all for 64 times as long is taken for
@@ -129,6 +128,15 @@ password = {settings.ari_password}
 """
 
 
+UNHEARD_EVENTS = (
+    *("Newchannel", "Newstate", "Newexten", "NewCallerid", "NewConnectedLine", "NewAccountCode", "VarSet"),
+    *("DialBegin", "DialState", "DialEnd", "BridgeCreate", "BridgeEnter", "BridgeLeave", "BridgeDestroy"),
+    *("DTMFBegin", "DTMFEnd", "HangupRequest", "SoftHangupRequest", "Hangup", "HangupHandlerPush"),
+    *("HangupHandlerPop", "HangupHandlerRun", "LocalBridge", "MixMonitorStart", "MixMonitorStop"),
+)
+"""What befalls channels. Nobody asks AMI for it, and telling every session costs each call some of its time."""
+
+
 def manager_conf(settings: Settings) -> str:
     return f"""\
 [general]
@@ -137,6 +145,7 @@ webenabled = no
 bindaddr = 127.0.0.1
 port = {settings.ami_port}
 displayconnects = no
+disabledevents = {",".join(UNHEARD_EVENTS)}
 
 [{names.APPLICATION}]
 secret = {settings.ami_password}
@@ -272,7 +281,7 @@ def _escaped(value: str) -> str:
     return value.replace(";", "\\;")
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """A name between quotation marks; such marks in it would end it."""
     return name.replace("\\", "").replace('"', "")
 
@@ -313,32 +322,3 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
     }
     return "".join(f"{name} = {value}\n" for name, value in values.items())
-
-
-def device_objects(settings: Settings, device: WantedDevice, password: str) -> Objects:
-    """A device as Asterisk's dynamic objects, in the order they must be made: (type, fields).
-
-    The endpoint comes last, since it refers to the others. It is told of its account's mailbox without
-    asking; to colleagues it shows its name and its short number.
-    """
-    username = device.username
-    auth = {"auth_type": "userpass", "username": username, "password": password}
-    aor = {
-        "max_contacts": "5",
-        "remove_existing": "yes",
-        "minimum_expiration": "60",
-        # How long it takes to answer is shown; and a way through a router stays open.
-        "qualify_frequency": "60",
-    }
-    endpoint = {
-        "context": names.CONTEXT_DEVICE,
-        "disallow": "all",
-        "allow": "!all,ulaw,alaw",
-        "auth": username,
-        "aors": username,
-        "identify_by": "username",
-        "mailboxes": f"{device.account_id}@{names.CONTEXT_LAMP}",
-        "callerid": f'"{_quoted(device.name)}" <{device.shown_as}>',
-        **media_fields(settings),
-    }
-    return [("auth", auth), ("aor", aor), ("endpoint", endpoint)]

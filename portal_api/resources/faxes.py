@@ -9,8 +9,7 @@ from typing import Annotated, Literal, Self
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from faxpages.paper import Tried, write_report
-from faxpages.tiffs import png_of
+from faxpages.contents import Tried
 from faxpages.workshop import gothic
 from portal_api.audio import AudioQuery, disposition, send_pdf, unchanging
 from portal_api.fax_archive import archive, file_name, reported, tried
@@ -333,10 +332,16 @@ async def get_fax_report(ask: Ask, account_id: str, fax_id: str) -> web.StreamRe
 
 
 def _png(path: Path, page: int) -> bytes | None:
+    # What draws pages is large, and most portals never ask for one.
+    from faxpages.tiffs import png_of
+
     return png_of(path, page) if path.is_file() else None
 
 
 def _report(facts: Sequence[tuple[str, str]], rows: Sequence[Tried], tiff: Path | None) -> bytes:
+    # A report is seldom drawn, and what draws it is large.
+    from faxpages.paper import write_report
+
     with tempfile.TemporaryDirectory() as folder:
         out, picture = Path(folder) / "report.pdf", Path(folder) / "page.png"
         png = _png(tiff, 1) if tiff else None

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pbx.dialplan import names
-from pbx.dialplan.render import AsteriskFolders, device_objects, render_all
+from pbx.dialplan.devices import device_objects
+from pbx.dialplan.render import AsteriskFolders, render_all
 from settings import NotificationSettings, Settings
 from settings.environment import PortRange
 from store.provisioning import WantedDevice
