@@ -102,6 +102,14 @@ def machine_lines() -> list[str]:
     return lines
 
 
+def take_precedence() -> None:
+    """The load stands for the world outside, which does not wait for a processor of ours."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
+
+
 @dataclass
 class Bench:
     """One benchmark of one running instance."""
@@ -121,11 +129,7 @@ class Bench:
     def run(self) -> bool:
         """Measure everything and print it; True where nothing was lost."""
         self.ours = asyncio.run(prepare_instance(self.switch, self.sounds))
-        # The load stands for the world outside, which does not wait for a processor of ours.
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-        with suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(NICENESS))
+        take_precedence()
         with closing(Load(("127.0.0.1", self.switch.sip_port))) as load:
             self.load = load
             self._warm_up()

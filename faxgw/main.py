@@ -78,8 +78,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 "documents": preparing.busy,
             }
             try:
-                async with asyncio.timeout(REPORT_S), database.session() as session:
-                    await report(session, name, not reason, reason, figures)
+                async with asyncio.timeout(REPORT_S):
+                    await report(database, name, not reason, reason, figures)
             except (SQLAlchemyError, OSError, TimeoutError) as problem:
                 log.warning("no report: %s", type(problem).__name__, extra={"action": "report_failed"})
             await asyncio.sleep(REPORT_S)

@@ -112,11 +112,6 @@ async def read_recordings(
     return {one: found[one] for one in recording_ids if one in found}
 
 
-async def is_kept(session: AsyncSession, call_id: str) -> bool:
-    """Whether there is a recording of the call already."""
-    return await session.scalar(select(Recording.id).where(Recording.call_id == call_id)) is not None
-
-
 async def keep_recording(
     session: AsyncSession, recording: dict[str, Any], milestones: Sequence[Milestone]
 ) -> bool:
