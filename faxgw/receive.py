@@ -122,7 +122,7 @@ class Receiving:
             await self._forget(call_id, age_s)
         elif slip.ended_at is not None:
             await self._adopt(bench, call_id, slip)
-        elif age_s > SETTLED_S and call_id not in await self._parts.line.channel_ids():
+        elif age_s > SETTLED_S and call_id not in await self._parts.line.receiving():
             # It may have ended since we read it.
             again = await asyncio.to_thread(read_slip, self._parts.spool, call_id)
             if again == found:

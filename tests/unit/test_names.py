@@ -26,7 +26,7 @@ CHANNEL_VARIABLES = {
     "PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN", "PRESENTATION", "RANG", "RECORDING_DIAL_OPTIONS",
     "REST", "RING_FIRST", "RING_S", "RULE", "SAID", "SHOWN", "SIP", "SLIP", "STARTED_AT", "TO", "TRUNK",
     "TRUNKS", "TURN", "TURNS", "TURN_S", "UNTIL",
-    "FAX_DIALS", "FAX_HOW", "FAX_SLIP",
+    "FAX_DIAL", "FAX_DIALS", "FAX_HOW", "FAX_SLIP", "FAX_TOLD", "GIVEN",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
@@ -41,7 +41,7 @@ OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
 
 OWN_SUBROUTINES = {
     "as-the-trunk-wants", "call-over", "call-slip", "called", "called-leg", "called-leg-over",
-    "device-calls", "hand-in", "look-for-caller", "listen-for-fax", "slip", "take-off",
+    "device-calls", "fax-call-over", "fax-hand-over", "fax-link", "fax-slip", "fax-take", "hand-in", "look-for-caller", "listen-for-fax", "slip", "take-off",
     "transferred-out", "was-answered",
 }  # fmt: skip
 ELSEWHERE = {"recording-options", "recording-control"}
@@ -77,11 +77,22 @@ def test_variables() -> None:
     used |= {"PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN"}
     given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
     assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
-    # `FAX_ID` is given by who sends; who receives takes the call's.
+    # These are given by who sends; who receives takes the call's, and a switch that dials for faxes what it is told.
+    given_or_told = {
+        fax_line.VAR_ID,
+        fax_line.VAR_MODE,
+        fax_line.VAR_FROM,
+        fax_line.VAR_TO,
+        fax_line.VAR_RING_S,
+    }
     set_here = set(re.findall(r"Set\(([A-Z][A-Z0-9_]+)=", DIALPLAN))
     # Where all channels are taken, Asterisk's own variable says as much as if the devices were busy.
-    assert set_here - {"DIALSTATUS"} == CHANNEL_VARIABLES | {fax_line.VAR_ID}
-    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL | {"FAX_SLIP"}
+    assert set_here - {"DIALSTATUS"} == CHANNEL_VARIABLES | given_or_told
+    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL | {
+        "FAX_ID",
+        "FAX_SLIP",
+        "FAX_TOLD",
+    }
 
 
 def test_channels_tell_which_call_they_belong_to() -> None:
@@ -129,7 +140,7 @@ def test_fax_slip_keys() -> None:
     # Whether error correction is used is noted by the control plane meanwhile.
     assert set(written) == set(fax_line.SLIP_KEYS) - {"ecm"}
     # Whoever reads a slip takes it for finished then.
-    of_each_end = re.findall(r"FAX_SLIP\},,,al,u\)=(\w+)=.*\n.*(?:GotoIf|\(done\))", DIALPLAN)
+    of_each_end = re.findall(r"FAX_SLIP\},,,al,u\)=(\w+)=.*\n.*(?:Return|\(done\))", DIALPLAN)
     assert of_each_end.count("ended_at") == 2
 
 
@@ -210,7 +221,7 @@ NEEDED = {
     "CUT": "func_cut", "GROUP": "func_groupcount", "GROUP_COUNT": "func_groupcount",
     "PJSIP_HEADER": "res_pjsip_header_funcs",
     "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",
-    "PJSIP_ENDPOINT": "func_pjsip_endpoint",
+    "PJSIP_ENDPOINT": "func_pjsip_endpoint", "Wait": None,
     "HangupCauseClear": "func_hangupcause", "SHIFT": "func_strings", "STRFTIME": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip
