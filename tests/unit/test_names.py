@@ -41,7 +41,8 @@ OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
 
 OWN_SUBROUTINES = {
     "as-the-trunk-wants", "call-over", "call-slip", "called", "called-leg", "called-leg-over",
-    "device-calls", "fax-call-over", "fax-hand-over", "fax-link", "fax-slip", "fax-take", "hand-in", "look-for-caller", "listen-for-fax", "slip", "take-off",
+    "device-calls", "fax-call-over", "fax-hand-over", "fax-link", "fax-slip", "fax-take", "hand-in",
+    "look-for-caller", "listen-for-fax", "slip", "take-off",
     "transferred-out", "was-answered",
 }  # fmt: skip
 ELSEWHERE = {"recording-options", "recording-control"}
@@ -77,7 +78,7 @@ def test_variables() -> None:
     used |= {"PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN"}
     given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
     assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
-    # These are given by who sends; who receives takes the call's, and a switch that dials for faxes what it is told.
+    # Given by who sends; who receives takes the call's, and who dials for another Asterisk what it is told.
     given_or_told = {
         fax_line.VAR_ID,
         fax_line.VAR_MODE,
