@@ -153,7 +153,7 @@ async def in_a_talk(
 async def talks(switch: RunningSwitch, far: FarMachine, number: str, tiff: Path) -> None:
     """One in which CNG is heard, then one in which nothing is, but T.38 offered after ten seconds."""
     await in_a_talk(switch, far, number, tiff, caller_of(4), 2.0)
-    await in_a_talk(switch, far, number, tiff, caller_of(9), 12.0, muted=True, how="fz")
+    await in_a_talk(switch, far, number, tiff, caller_of(12), 12.0, muted=True, how="fz")
 
 
 async def hears(switch: RunningSwitch, number: str, caller: str, hertz: float, before_s: float) -> list[str]:
