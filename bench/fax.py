@@ -125,7 +125,9 @@ class Faxes:
         theirs = read_pages(kept[0]) if kept else []
         told = "" if said.status == "SUCCESS" else f"{said.text} after {said.pages}, here {fax['state']}"
         wrong = told or ("" if same(theirs, drawn) else "other pixels")
-        if wrong and same(theirs, drawn[: len(theirs)]) and said.pages <= len(theirs) == fax["pages"]:
+        if wrong and fax["result"]["class"] == "damaged":
+            wrong = f"{wrong}, {fax['bad_rows']} rows (told right)"
+        elif wrong and same(theirs, drawn[: len(theirs)]) and said.pages <= len(theirs) == fax["pages"]:
             # What came is right, and neither end says more than it has.
             wrong = f"{wrong} (told right)"
         return wrong, max(to_tray_s, 0.0), await self._to_mail_s(fax, ended)

@@ -103,10 +103,14 @@ class HylaFax:
         self.root, self.spool = root, root / SPOOL
 
     def set_up(self) -> None:
+        """Configure the modem, and let everybody in who asks from this machine."""
         (self.root / "etc/iaxmodem" / MODEM).write_text(IAXMODEM)
+        shutil.copytree(self.root / "etc/hylafax", self.spool / "etc", dirs_exist_ok=True)
         prototype = (self.spool / "config/iaxmodem").read_text()
-        for folder in (self.spool / "etc", self.root / "etc/hylafax"):
-            (folder / f"config.{MODEM}").write_text(HYLAFAX + prototype)
+        (self.spool / "etc" / f"config.{MODEM}").write_text(HYLAFAX + prototype)
+        hosts = self.spool / "etc/hosts.hfaxd"
+        hosts.write_text(".*\n")
+        self.run("chown", "-R", "uucp:uucp", f"/{SPOOL}/etc")
         for received in (self.spool / "recvq").glob("fax*"):
             received.unlink()
 
