@@ -98,20 +98,34 @@ async def go_out(switch: RunningSwitch, far: FarMachine, sender: str) -> None:
         assert [job.said().status for job in far.all_received(number, FAX_ONLY)] == ["SUCCESS"]
 
 
-async def talked_over_its_death(switch: RunningSwitch) -> None:
-    """A caller hears the start prompt, speaks, and is heard, while it is killed and started again."""
+async def talked_over_its_death(switch: RunningSwitch, far: FarMachine, tiff: Path) -> None:
+    """A caller hears the start prompt, speaks, and is heard, while it is killed and started again.
+
+    A fax that comes while it is away is handed over once it is back.
+    """
+    spool = switch.var / "asterisk" / "spool" / "fax"
     async with SipCaller() as phone:
         call = await phone.invite(switch.uri(VOICE), caller_of(3))
         await call.answered(15)
         await call.hear(AUDIO, 5)
         killed = switch.kill("fax_asterisk")
+        await far.send(FAX_ONLY, caller_of(6), tiff)
         await call.press("#")
         await call.hear(tone_of(TONE_HZ), 10)
         await call.speak(speech_like(3.0))
-        until(lambda: switch.ready["pids"]["fax_asterisk"] not in {killed, None}, 20, "it is back")
+        assert switch.ready["pids"]["fax_asterisk"] not in {killed, None}
         await call.press("#")
         assert (await call.ended(30)).by == "switch"
     assert (await switch.message_of(caller_of(3)))["ended_by"] == "hash"
+    late = f"caller={caller_of(6)}\n"
+    until(lambda: any(late in _said(slip) for slip in spool.glob("*.fax")), 20, "it takes a fax again")
+
+
+def _said(slip: Path) -> str:
+    try:
+        return slip.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 async def test_its_death_is_no_voice_calls(ends: Ends, tmp_path: Path) -> None:
@@ -128,7 +142,7 @@ async def test_its_death_is_no_voice_calls(ends: Ends, tmp_path: Path) -> None:
         together.create_task(go_out(switch, far, sender))
     going = await submit(switch, sender, "0312340005")
     await every(switch, going, "sending")
-    await talked_over_its_death(switch)
+    await talked_over_its_death(switch, far, short)
     said = await coming.over(30)
     fax = await fax_from(switch, caller_of(2))
     assert (said.status, fax["state"], fax["result"]["code"]) == ("FAILED", "partial", "line_restarted")
