@@ -23,6 +23,8 @@ type = endpoint
 context = {context}
 disallow = all
 allow = ulaw,alaw
+; What the trunk has: a fax as audio is better not translated.
+incoming_call_offer_pref = remote
 aors = {names.FAX_LINK}
 identify_by = header
 direct_media = no
