@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from bench.fax import FAX_ONLY, ROWS, Faxes, document
 from faxpages.limits import HEADER_ROWS
 from tests.doubles.mail import MailDouble
 from tests.fax import FINE, STANDARD, drawn_pages, far_machine, read_pages, write_tiff
-from tests.running_switch import free_ports, running_switch, until
+from tests.running_switch import Json, free_ports, running_switch, until
 
 MODEM = "ttyIAX0"
 NUMBER = "0599990600"
@@ -182,7 +182,7 @@ async def comes_in(faxes: Faxes, hylafax: HylaFax, pages: int, dpi: tuple[int, i
     return "" if same else f"other pixels, {fax['bad_rows']} bad rows"
 
 
-async def incoming(faxes: Faxes) -> list[dict[str, object]]:
+async def incoming(faxes: Faxes) -> list[Json]:
     tray = await faxes.switch.ask("GET", "/api/v1/faxes?direction=in&limit=100")
     return list(tray["items"])
 
@@ -203,12 +203,13 @@ async def goes_out(faxes: Faxes, hylafax: HylaFax, pages: int) -> str:
 async def run(faxes: Faxes, hylafax: HylaFax, mail_port: int) -> bool:
     well = True
     async with MailDouble(port=mail_port):
-        for what, work in (
-            ("in,  1 page, fine", lambda: comes_in(faxes, hylafax, 1, FINE)),
-            ("in,  3 pages, standard", lambda: comes_in(faxes, hylafax, 3, STANDARD)),
-            ("out, 1 page, fine", lambda: goes_out(faxes, hylafax, 1)),
-            ("out, 3 pages, fine", lambda: goes_out(faxes, hylafax, 3)),
-        ):
+        works: dict[str, Callable[[], Awaitable[str]]] = {
+            "in,  1 page, fine": lambda: comes_in(faxes, hylafax, 1, FINE),
+            "in,  3 pages, standard": lambda: comes_in(faxes, hylafax, 3, STANDARD),
+            "out, 1 page, fine": lambda: goes_out(faxes, hylafax, 1),
+            "out, 3 pages, fine": lambda: goes_out(faxes, hylafax, 3),
+        }
+        for what, work in works.items():
             until(hylafax.idle, 120, "the modem is idle")
             began = time.monotonic()
             try:
