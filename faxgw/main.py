@@ -38,7 +38,7 @@ def main() -> None:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run until told to stop. Calls that go on are Asterisk's: whoever starts next looks after them."""
     database = open_database(settings.database_url)
-    ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
+    ami = Ami("127.0.0.1", settings.fax_ami_port, settings.ami_password)
     parts = Parts(
         database=database,
         media=Media(settings.media),

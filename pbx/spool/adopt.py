@@ -266,7 +266,7 @@ def _result_of(outcome: MessageOutcome | None, slip: Slip | None) -> str:
     if outcome:
         return "message" if outcome is MessageOutcome.KEPT else "no_message"
     if slip is not None and slip.fax:
-        return "fax" if slip.fax == "SUCCESS" else "fax_failed"
+        return "fax" if slip.fax in {"SUCCESS", "GIVEN"} else "fax_failed"
     if slip is None or not slip.dial:
         return "hung_up"
     return RESULTS.get(slip.dial, "no_answer")
