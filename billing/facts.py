@@ -1,8 +1,9 @@
 """What happened in a billing month, read for its invoice."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, or_, select
+from sqlalchemy import Connection, Row, case, func, or_, select
 
 from billing.composing import CallGroup, MonthFacts, Sold, Used
 from store.billing_month import BillingMonth
@@ -15,8 +16,6 @@ from store.models import (
     Charge,
     Contract,
     Device,
-    Fax,
-    FaxAttempt,
     MessageOutcome,
     PhoneNumber,
     Subscription,
@@ -36,7 +35,7 @@ def read_facts(connection: Connection, account_id: str, month: BillingMonth) -> 
         tariffs=[(first, one.tariff) for first, one in all_tariffs(connection)],
         sold=_sold_in(connection, account_id, month),
         calls=[CallGroup(*row) for row in connection.execute(_groups(of_month))],
-        used=[*_messages(connection, account_id, month), *_pages(connection, account_id, month)],
+        used=list(_used(connection, account_id, month)),
         top_ups=list(connection.execute(_amounts(account_id, month)).scalars()),
         covered=standing(connection, account_id, month, 0).covered,
     )
@@ -75,46 +74,32 @@ def _amounts(account_id: str, month: BillingMonth) -> Any:
     return select(TopUp.amount).where(TopUp.account_id == account_id, TopUp.month == str(month))
 
 
-def _messages(connection: Connection, account_id: str, month: BillingMonth) -> list[Used]:
-    """Messages that were kept, deleted since or not: they are counted by their calls."""
-    kept = and_(
-        Call.account_id == account_id,
-        Call.started_at >= month.starts,
-        Call.started_at < month.ends,
-        Call.message_outcome == MessageOutcome.KEPT,
-    )
+def _used(connection: Connection, account_id: str, month: BillingMonth) -> Iterator[Used]:
+    """Messages that were kept and fax pages that arrived, by the calls they came and went with.
+
+    So it does not matter whether a message or a fax was deleted since.
+    """
+    kept = func.sum(case((Call.message_outcome == MessageOutcome.KEPT, 1), else_=0))
+    pages = func.coalesce(func.sum(Call.fax_pages), 0)
     rows = (
-        select(PhoneNumber.e164, func.count())
+        select(PhoneNumber.e164, kept, pages)
         .select_from(Call)
         .outerjoin(PhoneNumber, PhoneNumber.id == Call.number_id)
-        .where(kept)
-        .group_by(PhoneNumber.e164)
-    )
-    return [
-        Used(RUSUREPO_MESSAGE, national(E164(e164)) if e164 else GONE, count)
-        for e164, count in connection.execute(rows)
-    ]
-
-
-def _pages(connection: Connection, account_id: str, month: BillingMonth) -> list[Used]:
-    """Fax pages that arrived, attempt by attempt."""
-    rows = (
-        select(PhoneNumber.e164, func.sum(FaxAttempt.pages_done))
-        .select_from(FaxAttempt)
-        .join(Fax, Fax.id == FaxAttempt.fax_id)
-        .outerjoin(PhoneNumber, PhoneNumber.id == Fax.number_id)
         .where(
-            Fax.account_id == account_id,
-            FaxAttempt.started_at >= month.starts,
-            FaxAttempt.started_at < month.ends,
-            FaxAttempt.pages_done > 0,
+            Call.account_id == account_id,
+            Call.started_at >= month.starts,
+            Call.started_at < month.ends,
+            or_(Call.message_outcome == MessageOutcome.KEPT, Call.fax_pages > 0),
         )
         .group_by(PhoneNumber.e164)
     )
-    return [
-        Used(FAX_PAGE, national(E164(e164)) if e164 else GONE, int(pages))
-        for e164, pages in connection.execute(rows)
-    ]
+    for e164, *counts in connection.execute(rows):
+        name = _national(e164) if e164 else GONE
+        yield from (
+            Used(usage, name, int(count))
+            for usage, count in zip((RUSUREPO_MESSAGE, FAX_PAGE), counts, strict=True)
+            if count
+        )
 
 
 def call_sums(

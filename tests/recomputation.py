@@ -29,6 +29,9 @@ class Expected:
     calls: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     """By name and tax rate: how many calls, seconds, yen."""
 
+    messages: dict[str, int] = field(default_factory=dict)
+    """Yen for messages beyond those included, by number."""
+
     fees: int = 0
     total: int = 0
 
@@ -44,12 +47,25 @@ def expected_month(
             sums = done.calls.setdefault((name, percent), [0, 0, 0])
             for place, value in enumerate((1, int(row["通話秒数"]), yen)):
                 sums[place] += value
+    done.messages = messages(month, details, prices)
     sold = prices["items"] | prices["plans"]
     done.fees = sum(fee(sold[code], month, since) for code, since in fees)
-    taxed = done.fees + sum(sums[2] for (_, percent), sums in done.calls.items() if percent == 10)
+    taxed = done.fees + sum(done.messages.values())
+    taxed += sum(sums[2] for (_, percent), sums in done.calls.items() if percent == 10)
     exempt = sum(sums[2] for (_, percent), sums in done.calls.items() if percent == 0)
     done.total = taxed + taxed // 10 + exempt
     return done
+
+
+def messages(month: str, details: str, prices: Mapping[str, Any]) -> dict[str, int]:
+    price = prices["usage"]["rusurepo_message"]
+    left: dict[str, int] = {}
+    for row in csv.DictReader(io.StringIO(details.lstrip("\ufeff"))):
+        if row["結果"] == "伝言あり" and billing_month(row["開始日時"][:10]) == month:
+            left[row["電話番号"]] = left.get(row["電話番号"], 0) + 1
+    paid = {number: count - price["included"] for number, count in left.items()}
+    each = ten_thousandths(str(price["yen"]))
+    return {number: count * each // TEN_THOUSANDTHS for number, count in paid.items() if count > 0}
 
 
 def rated(

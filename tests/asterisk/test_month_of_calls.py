@@ -25,7 +25,8 @@ from store.media import Media
 from store.models import Account, Call, Device, PhoneNumber, Role, Subscription
 from store.subscriptions import keep_up
 from store.tokens import issue_token
-from tests.asterisk.test_callers import registered
+from tests.asterisk.conftest import Line
+from tests.asterisk.test_callers import leave_message, registered
 from tests.asterisk.test_outbound import carrier, shown
 from tests.asterisk.test_trunks import trunk
 from tests.furnishing import SECRET_KEY
@@ -81,6 +82,10 @@ label = "ID"
 per = "device"
 monthly = 700
 initial = 5000
+[tariff.usage.rusurepo_message]
+label = "留守レポ"
+yen = 20.5
+included = 1
 [[tariff.overseas]]
 prefix = "+1"
 label = "アメリカ"
@@ -123,6 +128,7 @@ CALLS = (
     Planned(PLAN_DEVICE, "05011118015", "05011118015", 1.2),
     Planned(0, "119", "119", 1.3),
 )
+CALLERS = ("09011119001", "09011119002", "09011119003")
 INTERNAL_S = 1.2
 SENT_ON, JOINED = ("0311118020", "09011118021"), ("0311118022", "09011118023")
 
@@ -213,8 +219,13 @@ async def join(switch: RunningSwitch, device: SipCaller, far_side: FarSide) -> N
     await (await far_side.reached(JOINED[1])).hang_up()
 
 
-async def make_the_calls(switch: RunningSwitch) -> dict[str, IncomingCall]:
-    """Everything at once; gives the far ends by what they were called as."""
+async def leave_a_message(switch: RunningSwitch, line: Line, caller_number: str) -> None:
+    async with SipCaller() as caller:
+        await leave_message(await caller.invite(switch.uri(line.dialled), caller_number))
+
+
+async def make_the_calls(switch: RunningSwitch, line: Line) -> dict[str, IncomingCall]:
+    """Everything at once, while callers leave messages; gives the far ends by what they were called as."""
     far_side = FarSide()
     async with (
         overseas_allowed(switch),
@@ -231,6 +242,7 @@ async def make_the_calls(switch: RunningSwitch) -> dict[str, IncomingCall]:
             call_each_other(switch, device, colleague),
             send_on(switch, device, far_side),
             join(switch, device, far_side),
+            *(leave_a_message(switch, line, caller) for caller in CALLERS),
         )
         for call in far_side.came.values():
             await call.ended(10)
@@ -243,7 +255,7 @@ async def make_the_calls(switch: RunningSwitch) -> dict[str, IncomingCall]:
 
 async def records(switch: RunningSwitch, since: datetime) -> list[Json]:
     """What the switch wrote of them, once the legs have been read and everything is charged."""
-    wanted = len(CALLS) + 1 + len(SENT_ON) + len(JOINED)
+    wanted = len(CALLS) + len(CALLERS) + 1 + len(SENT_ON) + len(JOINED)
 
     async def settled() -> list[Json]:
         told = await switch.ask("GET", "/api/v1/calls", params={"from": since.isoformat(), "limit": "100"})
@@ -339,24 +351,26 @@ async def says(admin: Client, invoice: Json, expected: Expected) -> None:
     }
     wanted = {key: [sums[0], sums[2]] for key, sums in expected.calls.items() if sums[1]}
     assert lines == wanted
-    fees = sum(line["amount"] for line in invoice["lines"] if line["section"] != "call")
-    assert (fees, invoice["total"]) == (expected.fees, expected.total)
+    used = {line["detail"]: line["amount"] for line in invoice["lines"] if line["section"] == "usage"}
+    assert used == expected.messages
+    others = [line["amount"] for line in invoice["lines"] if line["section"] not in {"call", "usage"}]
+    assert (sum(others), invoice["total"]) == (expected.fees, expected.total)
     table = await admin.get(f"/api/v1/invoices/{invoice['id']}/calls.csv")
     charged = csv.DictReader(io.StringIO(table.raw.decode("utf-8-sig")))
     assert {row["通話ID"]: int(row["金額(税抜)"]) for row in charged} == expected.charges
 
 
 async def test_a_month_through_the_switch_costs_what_somebody_else_reckons(
-    switch: RunningSwitch, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    switch: RunningSwitch, line: Line, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Calls of every class, plans, hidden numbers, transfers, on both sides of the 25th's midnight."""
+    """Every class, plans, hidden numbers, transfers, messages, on both sides of the 25th's midnight."""
     over = DECEMBER.ends + GRACE
     monkeypatch.setattr("store.calls.now", lambda: over)
     since = datetime.now(UTC)
-    far_ends = await make_the_calls(switch)
+    far_ends = await make_the_calls(switch, line)
     calls = await records(switch, since)
     for call in calls:
-        if call["direction"] != "internal":
+        if call["direction"] == "outbound":
             end = far_ends[spoken_as(call)]
             talked = end.ending.at - end.answered_at if end.answered_at and end.ending else 0
             # The switch sees an answer, and an end, a little after the far side: never by a second.
