@@ -315,7 +315,7 @@ def _draw_tax_sums(canvas: Canvas, content: InvoiceContent, y: float) -> None:
         y -= ROW
     exempt = any(not one.percent for one in content.tax_sums)
     notes = [ROUNDING, *([EXEMPT] if exempt else []), *([UNTAXED] if content.untaxed else [])]
-    _put(canvas, LEFT + 1.5 * mm, y + 2 * mm, "".join(notes), 7)
+    _put(canvas, LEFT + 1.5 * mm, y + 2 * mm, "".join(notes), 7, RIGHT - LEFT - 3 * mm)
 
 
 def _draw_small_head(canvas: Canvas, content: InvoiceContent) -> None:
