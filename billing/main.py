@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.chores import remind_overdue, start_collecting, warn_of_expiry
 from billing.closing import close_months, correct_invoice
 from billing.collecting import Parts, collect, verify_card
+from billing.drawing import NotDrawn
 from billing.rating import EVER, LATELY, mend_charge, publish_file, rate_ended, rate_missed
 from billing.stripe import Stripe, open_stripe_session
 from settings import BillingSettings, Settings
@@ -138,7 +139,7 @@ async def do_chores(database: Database, media: Media, billing: BillingSettings, 
         await database.transaction(partial(keep_up, at=at))
         try:
             await close_months(database, media, billing, at)
-        except NotSetUp as missing:
+        except (NotSetUp, NotDrawn) as missing:
             state.note("invoices", str(missing))
         else:
             state.note("invoices", "" if billing.can_issue else "no issuer is set, none are issued")

@@ -31,7 +31,7 @@ from tests.furnishing import SECRET_KEY, Furnished
 from tests.integration.conftest import Client, MakeClient, serving
 from tests.tariffs import publish_example
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("drawn_here")]
 
 AT = datetime(2026, 11, 10, 3, 0, tzinfo=UTC)
 NOVEMBER = BillingMonth(2026, 11)

@@ -255,6 +255,7 @@ def moments() -> Iterator[datetime]:
         yield month.ends + GRACE
 
 
+@pytest.mark.usefixtures("drawn_here")
 async def test_months_are_closed_as_the_clock_goes(
     database: Database, media: Media, ours: Furnished, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,7 @@ from tests.billed_calls import happened, outbound
 from tests.furnishing import Furnished
 from tests.tariffs import example_tariff, publish_example
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("drawn_here")]
 
 ISSUER = BillingSettings(
     issuer_name="デモ通信株式会社", issuer_number="T9000000000000", bank_account="デモ銀行 本店 普通 1234567"
