@@ -4,6 +4,7 @@ import logging
 import math
 import re
 import time
+from urllib.parse import unquote
 from uuid import uuid4
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from portal_api.problems import (
 )
 from portal_api.routing import ALLOWED, API, IDENTITY, PARTS, REQUEST_ID, short_session
 from portal_api.uses import USES
+from store.card_numbers import holds_card_number
 from store.errors import StoreError
 from store.models import now
 from store.tokens import Identity, identify
@@ -32,6 +34,7 @@ PUBLIC: web.AppKey[frozenset[object]] = web.AppKey("public")
 
 RATE = web.AppKey("rate", Rate)
 SECRET_PATH = "/provisioning/"
+LETTER = re.compile(r"[A-Za-z]")
 GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -42,7 +45,8 @@ async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResp
     The query is left out of the log: it holds phone numbers.
     """
     given = request.headers.get("X-Request-Id", "")
-    request[REQUEST_ID] = given if GIVEN_ID.fullmatch(given) else uuid4().hex
+    fit = GIVEN_ID.fullmatch(given) and not _may_be_a_card(given)
+    request[REQUEST_ID] = given if fit else uuid4().hex
     began = time.monotonic()
     status = 499
     try:
@@ -64,9 +68,16 @@ async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 def _shown_path(request: web.Request) -> str:
-    """Without what opens a device's settings to whoever reads it."""
+    """Without what opens a device's settings to whoever reads it, and without a card's number."""
     path = request.rel_url.raw_path
-    return f"{SECRET_PATH}…" if path.startswith(SECRET_PATH) else path
+    if path.startswith(SECRET_PATH):
+        return f"{SECRET_PATH}…"
+    return "/".join("…" if _may_be_a_card(unquote(part)) else part for part in path.split("/"))
+
+
+def _may_be_a_card(text: str) -> bool:
+    """An id of ours has letters, too."""
+    return not LETTER.search(text) and holds_card_number(text)
 
 
 @web.middleware

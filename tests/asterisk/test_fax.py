@@ -16,8 +16,11 @@ from PIL import Image
 from pypdf import PdfReader
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
+from sqlalchemy import select
 
 from faxpages.limits import HEADER_ROWS
+from store.database import open_database
+from store.models import Call
 from tests.asterisk.conftest import Line, short_line
 from tests.asterisk.test_callers import registered
 from tests.asterisk.test_nothing_is_lost import no_controller
@@ -231,6 +234,18 @@ async def sent(switch: RunningSwitch, far: FarMachine) -> None:
         assert await theirs.over(10) == Outcome("SUCCESS", 1, "T38" if transport == "t38" else "audio", "OK")
         (page,), ours = read_pages(theirs.tiff), await switch.download(f"/api/v1/faxes/{fax['id']}/pdf")
         assert_same_below_the_header(page, ours)
+    assert await billed_pages(switch) == {"+81312340001": 1, "+81512340002": 1}
+
+
+async def billed_pages(switch: RunningSwitch) -> dict[str, int]:
+    """What invoices count, by who was called: pages that arrived."""
+    database = open_database(switch.database_url, busy_timeout_s=20)
+    try:
+        async with database.session() as session:
+            pages = await session.execute(select(Call.dialled, Call.fax_pages).where(Call.fax_pages > 0))
+            return {dialled: count for dialled, count in pages if count}
+    finally:
+        await database.close()
 
 
 def assert_same_below_the_header(theirs: Image.Image, ours: bytes) -> None:

@@ -35,6 +35,7 @@ class MailDouble:
         self.accepted: list[Mailed] = []
         self.answers: dict[str, list[str]] = {"MAIL": [], "RCPT": [], "DATA": []}
         self.silent_after_data = False
+        self.slow_after_data_s = 0.0
         self.logins: list[tuple[str, str]] = []
         """Every name and password given."""
         self._closing = asyncio.Event()
@@ -103,4 +104,5 @@ class MailDouble:
         self.accepted.append(Mailed(envelope.mail_from, list(envelope.rcpt_tos), raw, message, over_tls))
         if self.silent_after_data:
             await self._closing.wait()
+        await asyncio.sleep(self.slow_after_data_s)
         return "250 OK queued"

@@ -1,5 +1,6 @@
 """A running API on a real socket, and clients with tokens."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,11 +11,14 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from argon2 import PasswordHasher
 
+from billing.drawing import Draw
+from billing.invoice_pdf import render
 from portal_api.linphone import SipServer
 from portal_api.main import build_app
 from portal_api.routing import Parts
 from store import passwords
 from store.database import Database
+from store.invoice_content import InvoiceContent
 from store.media import Media
 from store.models import Role
 from store.tokens import issue_token
@@ -116,3 +120,17 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same argon2id, at a cost that suits tests."""
     monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     passwords._nobodys.cache_clear()
+
+
+@pytest.fixture
+def drawn_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invoices are drawn in this process, for tests that issue many: another one takes a second to start."""
+
+    @asynccontextmanager
+    async def drawing() -> AsyncIterator[Draw]:
+        async def draw(content: InvoiceContent) -> bytes:
+            return await asyncio.to_thread(render, content)
+
+        yield draw
+
+    monkeypatch.setattr("billing.closing.drawing", drawing)
