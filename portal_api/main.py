@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from aiohttp import web
 from portal_api import browsers, docs_page, health, metrics, middleware
 from portal_api.access import known_scopes
 from portal_api.following import end_streams, tailing
+from portal_api.identities import IDENTITIES, Identities
 from portal_api.limits import Rate
 from portal_api.linphone import SipServer
 from portal_api.openapi import document
@@ -147,6 +149,7 @@ def build_app(parts: Parts) -> web.Application:
     app[ALLOWED] = allowed_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     app[middleware.RATE] = Rate(parts.access.requests_per_s)
+    app[IDENTITIES] = Identities()
     app[SCOPES] = frozenset(known_scopes((route.method, route.path) for route in ROUTES if not route.public))
     app[USES] = {}
     app.cleanup_ctx.append(noting_uses)
@@ -194,6 +197,14 @@ async def _keeping_house(database: Database, media: Media) -> AsyncIterator[None
         await chores
 
 
+def settle() -> None:
+    """Have the garbage collector leave alone what is there for good: it went through all of it, again and
+    again, which took as long as the requests themselves.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def sip_server(settings: Settings) -> SipServer:
     """Where telephones register: with TLS where there is a port for it."""
     if settings.sip_tls_port:
@@ -230,6 +241,7 @@ def main() -> None:
 
     app.on_cleanup.append(close)
     app.cleanup_ctx.append(sweeping)
+    settle()
     try:
         web.run_app(
             app,

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from portal_api.browsers import add_headers
+from portal_api.identities import IDENTITIES
 from portal_api.limits import Rate
 from portal_api.problems import (
     Problem,
@@ -31,6 +32,7 @@ PUBLIC: web.AppKey[frozenset[object]] = web.AppKey("public")
 """The handlers below `/api/v1` that ask nobody who they are."""
 
 RATE = web.AppKey("rate", Rate)
+READING = ("GET", "HEAD", "OPTIONS")
 SECRET_PATH = "/provisioning/"
 GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -104,7 +106,11 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
             raise Problem("too_many_requests", headers={"Retry-After": str(math.ceil(wait_s))})
         request.app[USES][identity.token_id] = now()
         request[IDENTITY] = identity
-    return await handler(request)
+    try:
+        return await handler(request)
+    finally:
+        if request.method not in READING:
+            request.app[IDENTITIES].forget()
 
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -119,8 +125,12 @@ async def _identity(request: web.Request) -> Identity:
     identity = None
     if scheme.lower() == "bearer" and secret.strip():
         parts = request.app[PARTS]
-        async with short_session(parts.database, parts.database_timeout_s) as session:
-            identity = await identify(session, secret.strip())
+
+        async def look_up(secret: str) -> Identity | None:
+            async with short_session(parts.database, parts.database_timeout_s) as session:
+                return await identify(session, secret)
+
+        identity = await request.app[IDENTITIES].of(secret.strip(), look_up)
     if identity is None:
         raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="denwaban"'})
     return identity
