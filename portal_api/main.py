@@ -13,7 +13,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from portal_api import browsers, docs_page, health, metrics, middleware
+from portal_api import access_log, browsers, docs_page, health, metrics, middleware
 from portal_api.access import known_scopes
 from portal_api.following import end_streams, tailing
 from portal_api.identities import IDENTITIES, Identities
@@ -72,7 +72,7 @@ from portal_api.routing import (
 from portal_api.sweeping import sweeping
 from portal_api.uses import USES, noting_uses
 from settings import Settings, SettingsRefused, read_settings
-from settings.logs import log_to
+from settings.logs import lines_to, log_to
 from store.database import Database, open_database
 from store.housekeeping import keep_house
 from store.media import Media
@@ -132,7 +132,8 @@ def build_app(parts: Parts) -> web.Application:
     app = web.Application(
         middlewares=[
             metrics.count_requests,
-            middleware.name_and_log,
+            middleware.name_request,
+            access_log.log_requests,
             browsers.compress,
             browsers.answer_preflights,
             middleware.shape_errors,
@@ -189,8 +190,8 @@ def _add_document(app: web.Application) -> None:
     app.router.add_get("/docs", docs)
 
 
-async def _keeping_house(database: Database, media: Media) -> AsyncIterator[None]:
-    chores = asyncio.create_task(keep_house(database, media), name="keep house")
+async def _keeping_house(database: Database, media: Media, audit_days: int) -> AsyncIterator[None]:
+    chores = asyncio.create_task(keep_house(database, media, audit_days), name="keep house")
     yield
     chores.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -219,6 +220,7 @@ def main() -> None:
     except SettingsRefused as refused:
         sys.exit(str(refused))
     log_to(settings.var / "log", "api", settings.log_level)
+    lines_to(settings.var / "log", access_log.FILE, access_log.log)
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
     media = Media(settings.media)
     app = build_app(
@@ -234,7 +236,7 @@ def main() -> None:
             public_url=settings.portal_url,
         )
     )
-    app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))
+    app.cleanup_ctx.append(lambda _app: _keeping_house(database, media, settings.access.audit_days))
 
     async def close(_app: web.Application) -> None:
         await database.close()

@@ -1,9 +1,8 @@
-"""Around every request: its id, its line in the log, who asks, and one shape for every error."""
+"""Around every request: its id, who asks, and one shape for every error."""
 
 import logging
 import math
 import re
-import time
 from uuid import uuid4
 
 from aiohttp import web
@@ -33,42 +32,15 @@ PUBLIC: web.AppKey[frozenset[object]] = web.AppKey("public")
 
 RATE = web.AppKey("rate", Rate)
 READING = ("GET", "HEAD", "OPTIONS")
-SECRET_PATH = "/provisioning/"
 GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @web.middleware
-async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id (the client's own where it sent a fit one), and log how it went.
-
-    The query is left out of the log: it holds phone numbers.
-    """
+async def name_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id: the client's own where it sent a fit one."""
     given = request.headers.get("X-Request-Id", "")
     request[REQUEST_ID] = given if GIVEN_ID.fullmatch(given) else uuid4().hex
-    began = time.monotonic()
-    status = 499
-    try:
-        response = await handler(request)
-        status = response.status
-    finally:
-        took_ms = (time.monotonic() - began) * 1000
-        log.info(
-            "%s %s %d %.0fms request_id=%s token_id=%s",
-            request.method,
-            _shown_path(request),
-            status,
-            took_ms,
-            request[REQUEST_ID],
-            request[IDENTITY].token_id if IDENTITY in request else "-",
-            extra={"action": "request"},
-        )
-    return response
-
-
-def _shown_path(request: web.Request) -> str:
-    """Without what opens a device's settings to whoever reads it."""
-    path = request.rel_url.raw_path
-    return f"{SECRET_PATH}…" if path.startswith(SECRET_PATH) else path
+    return await handler(request)
 
 
 @web.middleware

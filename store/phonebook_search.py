@@ -108,7 +108,8 @@ def found_in(words: Words, terms: Terms, after: TextCursor | None, limit: int) -
     if not terms:
         return words.keys[place : place + limit]
     # Entries are looked for by the rarest, and then for the rest.
-    rarest, *others = sorted(terms, key=lambda term: sum(map(words.text.count, term)))
+    by_number = terms if len(terms) == 1 else sorted(terms, key=lambda term: _count(words.text, term))
+    rarest, *others = by_number
     found: list[Key] = []
     nearest: dict[str, int | None] = dict.fromkeys(rarest, -1)
     while place < len(words.keys) and len(found) < limit:
@@ -123,6 +124,10 @@ def found_in(words: Words, terms: Terms, after: TextCursor | None, limit: int) -
             found.append(words.keys[place])
         place += 1
     return found
+
+
+def _count(text: str, term: tuple[str, ...]) -> int:
+    return sum(text.count(spelling) for spelling in term)
 
 
 def _next_hit(text: str, nearest: dict[str, int | None], start: int) -> int | None:

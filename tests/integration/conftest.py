@@ -1,5 +1,6 @@
 """A running API on a real socket, and clients with tokens."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from argon2 import PasswordHasher
 
+from portal_api import access_log
 from portal_api.linphone import SipServer
 from portal_api.main import build_app
 from portal_api.routing import Parts
@@ -66,6 +68,16 @@ class Client:
 
     async def put(self, path: str, json: Any, **how: Any) -> Answer:
         return await self("PUT", path, json=json, **how)
+
+
+def request_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What the access log said so far, a line each."""
+    return [json.loads(one.getMessage()) for one in caplog.records if one.name == access_log.log.name]
+
+
+def answered(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, int]]:
+    """Method, path and status of each."""
+    return [(line["method"], line["path"], line["status"]) for line in request_lines(caplog)]
 
 
 MakeClient = Callable[[str | None], Client]
