@@ -15,6 +15,7 @@ from aiohttp import web
 
 from portal_api import access_log, browsers, docs_page, health, metrics, middleware
 from portal_api.access import known_scopes
+from portal_api.binding import bound
 from portal_api.following import end_streams, tailing
 from portal_api.identities import IDENTITIES, Identities
 from portal_api.limits import Rate
@@ -66,7 +67,6 @@ from portal_api.routing import (
     Parts,
     Route,
     allowed_of,
-    bound,
     readers_of,
 )
 from portal_api.sweeping import sweeping

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from portal_api import routing
+from portal_api import binding
 from portal_api.routing import Parts
 from store.database import Database, open_database
 from store.media import Media
@@ -210,7 +210,7 @@ async def test_database_that_goes_away_and_comes_back(
 
 
 async def test_body_that_never_ends_is_given_up(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing, "BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(binding, "BODY_TIMEOUT_S", 0.2)
 
     async def drip() -> Any:
         yield b'{"name": '
