@@ -37,6 +37,9 @@ MINDING_S = 30.0
 GIVES_WAY = 19
 """Niceness of what comes after calls: a caller's packets come before a text message about another."""
 
+STANDS_BACK = 5
+"""Niceness of the API: who waits for a list waits a little longer where callers need the processor."""
+
 COMES_FIRST = -10
 """Niceness of the control plane, where we may give it: callers wait for its one thread, and on a full machine
 the scheduler favours Asterisk's many idle ones."""
@@ -139,7 +142,7 @@ class Instance:
         python = [sys.executable, "-m"]
         self._asterisk = child("asterisk", asterisk_command(tool, self._folders))
         self._controller = child("controller", [*python, "pbx"], COMES_FIRST)
-        self._api = child("api", [*python, "portal_api"])
+        self._api = child("api", [*python, "portal_api"], STANDS_BACK)
         self._after_calls = child("after_calls", [*python, "launch.after_calls"], GIVES_WAY)
         self._asterisks = [self._asterisk]
         if self._fax_folders is not None:

@@ -340,6 +340,7 @@ def _access(reader: _Reader) -> AccessSettings:
         session_hours=reader.parsed("SESSION_HOURS", plain.session_hours, _hours),
         requests_per_s=reader.parsed("API_REQUESTS_PER_S", plain.requests_per_s, _rate),
         trusted_proxies=reader.parsed("TRUSTED_PROXIES", plain.trusted_proxies, _networks),
+        audit_days=reader.parsed("AUDIT_DAYS", plain.audit_days, _days),
     )
 
 
@@ -439,7 +440,7 @@ def _origins(raw: str) -> tuple[str, ...]:
 def _switch(raw: str) -> bool:
     switches = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
     if raw.lower() not in switches:
-        raise ValueError("must be 1 or 0")
+        raise ValueError("must be 1 or 0 (or true or false, on or off)")
     return switches[raw.lower()]
 
 
@@ -575,6 +576,12 @@ def _few(raw: str) -> int:
 def _hours(raw: str) -> int:
     if not raw.isdecimal() or not 0 < int(raw) <= 720:
         raise ValueError("must be a number of hours from 1 to 720")
+    return int(raw)
+
+
+def _days(raw: str) -> int:
+    if not raw.isdecimal() or not (int(raw) == 0 or 30 <= int(raw) <= 3650):
+        raise ValueError("must be a number of days from 30 to 3650, or 0 (for good)")
     return int(raw)
 
 
