@@ -71,16 +71,17 @@ async def _fill(database: Database, calls: int) -> None:
 
     await database.transaction(accounts)
     for first in range(0, calls, CHUNK):
-        rows = [_call(chance, n) for n in range(first, min(first + CHUNK, calls))]
+        rows = [_call(chance, n, calls) for n in range(first, min(first + CHUNK, calls))]
         await database.transaction(lambda connection, rows=rows: connection.execute(insert(Call), rows))  # type: ignore[misc]
 
 
-def _call(chance: random.Random, n: int) -> dict[str, Any]:
+def _call(chance: random.Random, n: int, calls: int) -> dict[str, Any]:
+    """One call; they come in the order of their beginnings, and so do their ids, as Asterisk makes them."""
     kind, number = chance.choice(KINDS)
-    started = AT - timedelta(seconds=chance.uniform(0, 30 * 86400))
+    started = AT - timedelta(days=30) + timedelta(seconds=n * 30 * 86400 / calls)
     answered = started + timedelta(seconds=chance.uniform(1, 20))
     return {
-        "id": f"bench-{n}",
+        "id": f"bench-{int(started.timestamp())}.{n}",
         "node": "bench",
         "account_id": f"a{n % 50}",
         "direction": "outbound",

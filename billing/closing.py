@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, exists, func, insert, select
 
 from billing.composing import compose
+from billing.drawing import Draw, NotDrawn, drawing
 from billing.facts import call_sums, read_contract, read_facts
 from settings import BillingSettings
 from store.billing_month import BillingMonth, day_of, month_of, parse_month
@@ -76,26 +77,42 @@ def months_due(connection: Connection, at: datetime) -> list[Due]:
 
 
 async def close_months(database: Database, media: Media, issuer: BillingSettings, at: datetime) -> list[str]:
-    """Issue every invoice that is due; gives their ids. Done twice, the second finds nothing to do."""
+    """Issue every invoice that is due; gives their ids. Done twice, the second finds nothing to do.
+
+    Raises NotDrawn where one could not be drawn, once all others are issued.
+    """
     if not issuer.can_issue:
         return []
-    issued = []
-    for due in await database.transaction(lambda connection: months_due(connection, at)):
-        invoice_id = await close_month(database, media, issuer, due, at)
-        if invoice_id:
-            issued.append(invoice_id)
+    issued: list[str] = []
+    troubles: dict[str, str] = {}
+    async with drawing() as draw:
+        for due in await database.transaction(lambda connection: months_due(connection, at)):
+            if due.account_id in troubles:
+                # A later month must not be issued first: the earlier would never be.
+                continue
+            try:
+                invoice_id = await close_month(database, media, draw, issuer, due, at)
+            except NotDrawn as trouble:
+                troubles[due.account_id] = f"{number_of(due.account_id, due.month, 0)}: {trouble}"
+            else:
+                issued += [invoice_id] if invoice_id else []
+    if troubles:
+        raise NotDrawn("; ".join(troubles.values()))
     return issued
 
 
 async def close_month(
-    database: Database, media: Media, issuer: BillingSettings, due: Due, at: datetime
+    database: Database, media: Media, draw: Draw, issuer: BillingSettings, due: Due, at: datetime
 ) -> str | None:
-    """Issue one invoice; None where there is nothing to bill, or calls are still to be charged."""
+    """Issue one invoice; None where there is nothing to bill, or calls are still to be charged.
+
+    Raises NotDrawn.
+    """
     for _ in range(TRIES):
         content = await database.transaction(lambda connection: _draft(connection, issuer, due, at))
         if content is None:
             return None
-        drawn = await _draw(media, content)
+        drawn = await _drawn(media, draw, content)
 
         def keep(connection: Connection, drawn: Drawn = drawn) -> str | None:
             lock_account(connection, due.account_id)
@@ -120,15 +137,8 @@ class Drawn:
     pdf_sha256: str
 
 
-def _rendered(content: InvoiceContent) -> bytes:
-    # Loaded when the first invoice is drawn: it costs every process 15 MB.
-    from billing.invoice_pdf import render
-
-    return render(content)
-
-
-async def _draw(media: Media, content: InvoiceContent) -> Drawn:
-    pdf = await asyncio.to_thread(_rendered, content)
+async def _drawn(media: Media, draw: Draw, content: InvoiceContent) -> Drawn:
+    pdf = await draw(content)
     name = f"invoices/{content.month}/{content.digest[:40]}.pdf"
     await asyncio.to_thread(media.put, pdf, name)
     return Drawn(content, name, hashlib.sha256(pdf).hexdigest())
@@ -274,7 +284,7 @@ def _issued_mail(address: str, content: InvoiceContent) -> WrittenMail:
 
 
 async def correct_invoice(database: Database, media: Media, issuer: BillingSettings, job: TakenJob) -> None:
-    """Issue the document that the job orders. Done twice, it is there once. Raises Hopeless."""
+    """Issue the document that the job orders. Done twice, it is there once. Raises Hopeless, NotDrawn."""
     if not issuer.can_issue:
         raise Hopeless("DENWABAN_ISSUER_NAME and _ISSUER_NUMBER are not set")
     at = now()
@@ -283,7 +293,8 @@ async def correct_invoice(database: Database, media: Media, issuer: BillingSetti
         if drawn_for is None:
             break
         content, due, sequence, corrects_id = drawn_for
-        drawn = await _draw(media, content)
+        async with drawing() as draw:
+            drawn = await _drawn(media, draw, content)
 
         def keep(
             connection: Connection,

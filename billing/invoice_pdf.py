@@ -40,6 +40,15 @@ PAYMENTS = {
     PaymentKind.CARD: "クレジットカード",
 }
 
+DUE = {
+    PaymentKind.BANK_DEBIT: "お引落日",
+    PaymentKind.BANK_TRANSFER: "お支払期限",
+    PaymentKind.CARD: "ご利用日",
+}
+ROUNDING = "消費税額は、税率ごとに1回、1円未満を切り捨てています。"
+EXEMPT = "免税は国際通話(輸出免税)です。"
+UNTAXED = "不課税はチャージ(前受金)と、通話料へのその充当です。"
+
 
 @dataclass(frozen=True)
 class Column:
@@ -187,6 +196,11 @@ def _title(content: InvoiceContent) -> str:
     return "返還請求書" if content.total < 0 else "修正請求書"
 
 
+def _by_law(content: InvoiceContent) -> str:
+    """What it is in the words of the consumption tax law: one that gives back is another kind."""
+    return "適格返還請求書" if content.total < 0 else "適格請求書"
+
+
 def _rows(top: float) -> int:
     """How many rows fit below a table's heading that begins at `top`."""
     return int((top - ROW - BOTTOM) / ROW)
@@ -201,9 +215,8 @@ def _table_top(content: InvoiceContent) -> float:
 def _draw_head(canvas: Canvas, content: InvoiceContent) -> None:
     canvas.setFont(MINCHO, 22)
     canvas.drawCentredString(WIDTH / 2, HEIGHT - 28 * mm, _title(content))
-    if content.kind is InvoiceKind.INVOICE:
-        canvas.setFont(GOTHIC, 8)
-        canvas.drawCentredString(WIDTH / 2, HEIGHT - 33 * mm, "(適格請求書)")
+    canvas.setFont(GOTHIC, 8)
+    canvas.drawCentredString(WIDTH / 2, HEIGHT - 33 * mm, f"({_by_law(content)})")
     _draw_recipient(canvas, content)
     _draw_issuer(canvas, content)
     y = _draw_total(canvas, content)
@@ -254,7 +267,7 @@ def _draw_total(canvas: Canvas, content: InvoiceContent) -> float:
     canvas.setFillColor(black)
     label = "ご請求金額(税込)" if content.total >= 0 else "ご返金・減額金額(税込)"
     _put(canvas, LEFT + 4 * mm, y + 4.4 * mm, label, 11)
-    amount = f"¥{yen(content.total)}"
+    amount = f"¥{content.total:,}" if content.total >= 0 else f"▲¥{-content.total:,}"
     _put(canvas, RIGHT - 6 * mm, y + 3.8 * mm, amount, 18, to_right=True, font=MINCHO)
     return y - 6 * mm
 
@@ -264,10 +277,9 @@ def _draw_terms(canvas: Canvas, content: InvoiceContent, y: float) -> float:
     first, last = _day(content.period_from), _day(content.period_to)
     lines = [
         f"対象: {int(year)}年{int(month)}月分 (ご利用期間 {first} 〜 {last})",
-        f"お支払方法: {PAYMENTS[content.payment_kind]}    お支払期限: {_day(content.due_on)}",
     ]
-    if content.payment_kind is PaymentKind.BANK_TRANSFER and content.issuer.bank_account:
-        lines.append(f"お振込先: {content.issuer.bank_account}")
+    if content.total > 0:
+        lines += _how_to_pay(content)
     if content.corrects and content.corrects_issued_on:
         issued = _day(content.corrects_issued_on)
         lines.append(f"対象の請求書: {content.corrects}({issued}発行)の修正")
@@ -277,6 +289,14 @@ def _draw_terms(canvas: Canvas, content: InvoiceContent, y: float) -> float:
         _put(canvas, LEFT, y, line, 9)
         y -= 5 * mm
     return y - 5 * mm
+
+
+def _how_to_pay(content: InvoiceContent) -> list[str]:
+    kind = content.payment_kind
+    lines = [f"お支払方法: {PAYMENTS[kind]}    {DUE[kind]}: {_day(content.due_on)}"]
+    if kind is PaymentKind.BANK_TRANSFER and content.issuer.bank_account:
+        lines.append(f"お振込先: {content.issuer.bank_account}")
+    return lines
 
 
 def _draw_tax_sums(canvas: Canvas, content: InvoiceContent, y: float) -> None:
@@ -293,6 +313,9 @@ def _draw_tax_sums(canvas: Canvas, content: InvoiceContent, y: float) -> None:
         for cell, right in zip(row[1:], edges[2:], strict=True):
             _put(canvas, right - 1.5 * mm, y + 1.7 * mm, cell, 8.5, to_right=True)
         y -= ROW
+    exempt = any(not one.percent for one in content.tax_sums)
+    notes = [ROUNDING, *([EXEMPT] if exempt else []), *([UNTAXED] if content.untaxed else [])]
+    _put(canvas, LEFT + 1.5 * mm, y + 2 * mm, "".join(notes), 7, RIGHT - LEFT - 3 * mm)
 
 
 def _draw_small_head(canvas: Canvas, content: InvoiceContent) -> None:
@@ -308,7 +331,8 @@ def _closing_rows(content: InvoiceContent) -> list[tuple[str, int]]:
     """What stands below the last line: the way from its sum to what is to be paid."""
     net = sum(line.amount for line in content.lines)
     taxes = [(f"消費税({one.percent}%)", one.tax) for one in content.tax_sums if one.percent]
-    return [("小計(税抜)", net), *taxes, ("合計(税込)", content.total)]
+    label = "小計(税抜、不課税を含む)" if content.untaxed else "小計(税抜)"
+    return [(label, net), *taxes, ("合計(税込)", content.total)]
 
 
 def _draw_table(
@@ -336,7 +360,9 @@ def _sum_cells(label: str, amount: int) -> tuple[str, ...]:
 
 def _cells(line: InvoiceLine) -> tuple[str, ...]:
     price = "" if line.unit_price is None else yen(line.unit_price)
-    quantity = f"{line.quantity:,}{line.unit}"
+    # What is no so many of something, an adjustment or what a top-up paid for, has no quantity.
+    counted = line.unit or line.unit_price is not None
+    quantity = f"{line.quantity:,}{line.unit}" if counted else ""
     return line.label, line.detail, quantity, price, yen(line.amount), rate_label(line.tax_percent)
 
 

@@ -15,11 +15,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.chores import remind_overdue, start_collecting, warn_of_expiry
 from billing.closing import close_months, correct_invoice
 from billing.collecting import Parts, collect, verify_card
-from billing.rating import EVER, LATELY, publish_file, rate_ended, rate_missed
+from billing.drawing import NotDrawn
+from billing.rating import EVER, LATELY, mend_charge, publish_file, rate_ended, rate_missed
 from billing.stripe import Stripe, open_stripe_session
 from settings import BillingSettings, Settings
 from settings.service import run_services
 from settings.tools import NotSetUp
+from store.call_legs import MEND_CHARGE
 from store.chores import claim
 from store.database import Database, open_database
 from store.invoices import CORRECT_INVOICE
@@ -75,6 +77,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         handlers = {
             VERIFY_CARD: partial(verify_card, parts),
             COLLECT: partial(collect, parts),
+            MEND_CHARGE: partial(mend_charge, database),
             CORRECT_INVOICE: partial(correct_invoice, database, media, settings.billing),
         }
         worker = Worker(database, name, handlers, AT_ONCE, may_take=lambda: not stop.is_set())
@@ -136,7 +139,7 @@ async def do_chores(database: Database, media: Media, billing: BillingSettings, 
         await database.transaction(partial(keep_up, at=at))
         try:
             await close_months(database, media, billing, at)
-        except NotSetUp as missing:
+        except (NotSetUp, NotDrawn) as missing:
             state.note("invoices", str(missing))
         else:
             state.note("invoices", "" if billing.can_issue else "no issuer is set, none are issued")
@@ -187,8 +190,8 @@ async def _keep_telling(database: Database, worker: Worker, state: State, name: 
     """Say how we are. Calls are taken without us, so what is wrong with money is a reason only."""
     while True:
         with suppress(SQLAlchemyError, OSError, TimeoutError):
-            async with asyncio.timeout(REPORT_S), database.session() as session:
+            async with asyncio.timeout(REPORT_S):
                 reason = "; ".join(part for part in (worker.problem, state.reason) if part)
                 figures = {"pid": os.getpid(), "busy": worker.busy, "unrated": state.unrated}
-                await report(session, name, not worker.problem, reason, figures)
+                await report(database, name, not worker.problem, reason, figures)
         await asyncio.sleep(REPORT_S)

@@ -12,18 +12,22 @@ from sqlalchemy import Connection
 
 from store.charges import (
     BATCH,
-    RatableCall,
     Rated,
-    charge,
+    charge_new,
+    charged_call,
     charged_calls,
     correct,
+    differs,
     drop_lost_reservations,
     ended_with_credit_held,
-    open_book,
+    take_turn,
     uncharged_after,
 )
 from store.database import Database
+from store.jobs import TakenJob, finish
+from store.models import now
 from store.pricing import NoRate
+from store.rating import RatableCall, open_book
 from store.tariff import parse_tariffs
 from store.tariffs import publish
 
@@ -39,12 +43,14 @@ EVER = timedelta(days=400)
 async def rate_ended(database: Database, at: datetime) -> Rated:
     """Charge the calls that have just ended; what they held back is free again."""
     done = Rated()
-    while True:
+    # A look first: mostly nothing has ended, and taking the turn is a write.
+    while await database.transaction(ended_with_credit_held):
         found, rated = await _charge(database, ended_with_credit_held, at)
         done += rated
         # What cannot be rated would be found again and again.
         if len(found) < BATCH or not rated.calls:
-            return done
+            break
+    return done
 
 
 async def rate_missed(database: Database, at: datetime, look_back: timedelta = EVER) -> Rated:
@@ -67,8 +73,9 @@ async def _charge(
     database: Database, find: Callable[[Connection], list[RatableCall]], at: datetime
 ) -> tuple[list[RatableCall], Rated]:
     def one_batch(connection: Connection) -> tuple[list[RatableCall], Rated]:
+        take_turn(connection)
         found = find(connection)
-        return found, charge(connection, open_book(connection), found, at) if found else Rated()
+        return found, charge_new(connection, open_book(connection), found, at) if found else Rated()
 
     return await database.transaction(one_batch)
 
@@ -96,20 +103,37 @@ async def recompute(database: Database, mend: bool, at: datetime) -> Recomputed:
         book = open_book(connection)
         done = Recomputed(0, 0, [])
         wrong = []
-        for call, known in charged_calls(connection):
+        for call, said in charged_calls(connection):
+            done.calls += 1
             try:
-                amount = book.rate(call).amount
+                rating = book.rate(call)
             except NoRate:
-                amount = 0
-            done.calls, done.yen = done.calls + 1, done.yen + amount
-            if amount != known.amount:
-                done.differences.append(Difference(call.id, known.amount, amount))
-                wrong.append((call, known))
-        for call, known in wrong if mend else ():
-            correct(connection, book, call, known, at)
+                done.differences.append(Difference(call.id, said.amount, 0))
+                continue
+            done.yen += rating.amount
+            if differs(rating, said):
+                done.differences.append(Difference(call.id, said.amount, rating.amount))
+                wrong.append(call)
+        for call in wrong if mend else ():
+            correct(connection, book, call, at)
         return done
 
     return await database.transaction(again)
+
+
+async def mend_charge(database: Database, job: TakenJob) -> None:
+    """Correct what one call cost, whose record was put right after it was charged. Twice is once."""
+
+    def mend(connection: Connection) -> None:
+        take_turn(connection)
+        known = charged_call(connection, job.subject_id)
+        # Not charged yet: then it will be, by the record as it is now.
+        if known is not None:
+            correct(connection, open_book(connection), known[0], now())
+
+    await database.transaction(mend)
+    async with database.session() as session:
+        await finish(session, job)
 
 
 async def publish_file(database: Database, path: Path, at: datetime) -> int:

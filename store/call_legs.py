@@ -31,6 +31,9 @@ from store.upserts import insert_for
 SETTLE_CALL = "settle_call"
 """Kind of job: whether the record of a call (the subject) was closed meanwhile; else the legs close it."""
 
+MEND_CHARGE = "mend_charge"
+"""Kind of job: a call's record (the subject) was put right after it was closed; its charge is to follow."""
+
 SETTLE_AFTER = timedelta(seconds=12)
 """The control plane closes a call at once, or when it is back and has read its spool."""
 
@@ -94,7 +97,7 @@ async def keep_legs(session: AsyncSession, node: str, legs: Sequence[Leg]) -> No
     for call_id in call_ids:
         call = calls.get(call_id)
         if call is not None and call.ended_at is not None:
-            amend(call, kept[call_id])
+            _put_right(session, call, kept[call_id])
         else:
             enqueue(session, SETTLE_CALL, call_id, run_at=now() + SETTLE_AFTER)
 
@@ -148,11 +151,18 @@ async def settle_call(session: AsyncSession, call_id: str) -> None:
         session.add(_noted(call, "arrived", legs[0].started_at))
     if call.ended_at is None:
         session.add(_noted(call, "ended", max(leg.ended_at for leg in legs)))
-    amend(call, legs)
+    _put_right(session, call, legs)
     for leg in legs:
         # Written while the record was not there.
         leg.account_id, leg.number_id = call.account_id, call.number_id
         leg.direction, leg.destination_class = call.direction, _destination_class(call)
+
+
+def _put_right(session: AsyncSession, call: Call, legs: Sequence[CallLeg]) -> None:
+    before = call.answered_at, call.ended_at
+    amend(call, legs)
+    if call.destination_class is not None and (call.answered_at, call.ended_at) != before:
+        enqueue(session, MEND_CHARGE, call.id, call.account_id)
 
 
 def amend(call: Call, legs: Sequence[CallLeg]) -> None:

@@ -1,10 +1,9 @@
-"""What calls cost: rating, and the ledger of charges.
+"""The ledger of charges: what calls cost.
 
-A call is rated from nothing but its record, the tariff in force when it began, and the plan that its ID had
-then, so rating it again gives the same. Its charge is known by the call: written twice, it is there once.
+A charge is known by its call: written twice, it is there once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -37,10 +36,9 @@ from store.models import (
     InvoiceKind,
     Reservation,
     Revision,
-    Subscription,
 )
-from store.pricing import NoRate, talk_s
-from store.tariffs import Published, all_tariffs
+from store.pricing import NoRate
+from store.rating import Book, RatableCall, Rating
 from store.upserts import insert_for
 
 BATCH = 10_000
@@ -53,43 +51,10 @@ NEVER_BEGAN = timedelta(days=1)
 _calls: Any = Call.__table__
 _charges: Any = Charge.__table__
 _held: Any = Reservation.__table__
-_sold: Any = Subscription.__table__
 _revisions: Any = Revision.__table__
 _months: Any = CreditMonth.__table__
 _invoices: Any = Invoice.__table__
 _contracts: Any = Contract.__table__
-
-
-class RatableCall(NamedTuple):
-    """An outbound call that has ended, as its record has it."""
-
-    id: str
-    account_id: str
-    number_id: str | None
-    device_id: str | None
-    dialled: str
-    destination_class: str
-    started_at: datetime
-    answered_at: datetime | None
-    ended_at: datetime
-
-
-class Rating(NamedTuple):
-    """What a call cost, and by which line of which version of the tariff."""
-
-    tariff_id: str
-    line: str
-    label: str
-    seconds: int
-    units: int
-    amount: int
-    tax_percent: int
-
-
-class SoldPlan(NamedTuple):
-    item: str
-    starts_on: date
-    ends_on: date | None
 
 
 @dataclass
@@ -105,62 +70,6 @@ class Rated:
         self.calls, self.yen = self.calls + other.calls, self.yen + other.yen
         self.unrated += other.unrated
         return self
-
-
-class Book:
-    """All versions of the tariff and all plans sold: whatever rating needs beside the calls themselves."""
-
-    def __init__(
-        self, versions: Sequence[tuple[date, Published]], plans: Mapping[str, Sequence[SoldPlan]]
-    ) -> None:
-        self._versions = list(versions)
-        self._plans = plans
-        self._on: dict[date, Published | None] = {}
-
-    def tariff_on(self, day: date) -> Published | None:
-        if day not in self._on:
-            self._on[day] = next((one for first, one in reversed(self._versions) if first <= day), None)
-        return self._on[day]
-
-    def rate(self, call: RatableCall) -> Rating:
-        """Rate one call. Raises NoRate."""
-        day = day_of(call.started_at)
-        published = self.tariff_on(day)
-        if published is None:
-            raise NoRate("no tariff")
-        plan = self._plan_on(published, call.device_id, day)
-        line = published.prices.line_for(call.destination_class, call.dialled, plan)
-        seconds = talk_s(call.answered_at, call.ended_at)
-        units = line.units(seconds)
-        amount = line.price(seconds) if units else 0
-        return Rating(published.id, line.code, line.label, seconds, units, amount, line.tax_percent)
-
-    def _plan_on(self, published: Published, device_id: str | None, day: date) -> str | None:
-        sold = self._plans.get(device_id, ()) if device_id else ()
-        return min(
-            (
-                one.item
-                for one in sold
-                if one.item in published.tariff.plans
-                and one.starts_on <= day
-                and (one.ends_on is None or day <= one.ends_on)
-            ),
-            default=None,
-        )
-
-
-def open_book(connection: Connection) -> Book:
-    versions = all_tariffs(connection)
-    names = sorted({code for _, one in versions for code in one.tariff.plans})
-    plans: dict[str, list[SoldPlan]] = {}
-    rows = connection.execute(
-        select(_sold.c.subject_id, _sold.c.item, _sold.c.starts_on, _sold.c.ends_on).where(
-            _sold.c.item.in_(names)
-        )
-    )
-    for subject_id, *sold in rows:
-        plans.setdefault(subject_id, []).append(SoldPlan(*sold))
-    return Book(versions, plans)
 
 
 # ---- what is not rated yet -----------------------------------------------------------------------
@@ -209,30 +118,62 @@ _UNCHARGED_AFTER = (
 
 def ended_with_credit_held(connection: Connection) -> list[RatableCall]:
     """Calls that have ended and for which credit is still held back: few, and looked for often."""
-    return [RatableCall(*row) for row in connection.execute(_HELD_AND_ENDED)]
+    return [RatableCall._make(row) for row in connection.execute(_HELD_AND_ENDED).all()]
 
 
 def uncharged_after(connection: Connection, after: tuple[datetime, str]) -> list[RatableCall]:
     """The next of the calls that have ended and are not charged, by beginning and id."""
-    rows = connection.execute(_UNCHARGED_AFTER, {"at": after[0], "id": after[1]})
-    return [RatableCall(*row) for row in rows]
+    rows = connection.execute(_UNCHARGED_AFTER, {"at": after[0], "id": after[1]}).all()
+    return [RatableCall._make(row) for row in rows]
 
 
-def charged_calls(connection: Connection, after: str = "") -> Iterator[tuple[RatableCall, Any]]:
-    """Every call that is charged, by id, with its charge: to rate it again."""
+class Charged(NamedTuple):
+    """What the ledger says of one call, its corrections included."""
+
+    rows: int
+    seconds: int
+    units: int
+    amount: int
+
+
+_CHARGED_SUMS = select(
+    func.count(),
+    func.coalesce(func.sum(_charges.c.seconds), 0),
+    func.coalesce(func.sum(_charges.c.units), 0),
+    func.coalesce(func.sum(_charges.c.amount), 0),
+)
+_CORRECTED = (
+    select(_charges.c.call_id, *_CHARGED_SUMS.selected_columns)
+    .where(_charges.c.kind == ChargeKind.CORRECTION)
+    .group_by(_charges.c.call_id)
+)
+
+
+def charged_calls(connection: Connection, after: str = "") -> Iterator[tuple[RatableCall, Charged]]:
+    """Every call that is charged, by id, with what the ledger says of it: to rate it again."""
+    corrected = {row[0]: Charged(*row[1:]) for row in connection.execute(_CORRECTED)}
+    nothing = Charged(0, 0, 0, 0)
     while True:
         rows = connection.execute(
-            select(*_COLUMNS, _charges)
+            select(*_COLUMNS, _charges.c.seconds, _charges.c.units, _charges.c.amount)
             .join(_charges, _charges.c.key == literal("call:") + _calls.c.id)
             .where(_calls.c.id > after)
             .order_by(_calls.c.id)
             .limit(BATCH)
         ).all()
         for row in rows:
-            yield RatableCall(*row[: len(_COLUMNS)]), row
+            more, own = corrected.get(row[0], nothing), (1, *row[len(_COLUMNS) :])
+            yield RatableCall._make(row[: len(_COLUMNS)]), Charged(*map(int.__add__, own, more))
         if len(rows) < BATCH:
             return
         after = rows[-1][0]
+
+
+def charged_call(connection: Connection, call_id: str) -> tuple[RatableCall, Charged] | None:
+    """One call that is charged; None where it is not, or no such call has ended."""
+    call = connection.execute(select(*_COLUMNS).where(*_RATABLE, _calls.c.id == call_id)).first()
+    said = Charged(*connection.execute(_CHARGED_SUMS.where(_charges.c.call_id == call_id)).one())
+    return (RatableCall._make(call), said) if call is not None and said.rows else None
 
 
 # ---- the ledger ----------------------------------------------------------------------------------
@@ -250,16 +191,22 @@ def charge(connection: Connection, book: Book, calls: Iterable[RatableCall], at:
     Everything in one transaction. A call that no tariff has a price for is left uncharged.
     """
     take_turn(connection)
-    done = Rated()
-    by_account: dict[str, list[tuple[RatableCall, Rating]]] = {}
     wanted = {call.id: call for call in calls}
     known = _charged_already(connection, list(wanted))
-    for call in wanted.values():
-        if call.id not in known:
-            try:
-                by_account.setdefault(call.account_id, []).append((call, book.rate(call)))
-            except NoRate:
-                done.unrated += 1
+    done = charge_new(connection, book, [call for call in wanted.values() if call.id not in known], at)
+    settle(connection, list(known))
+    return done
+
+
+def charge_new(connection: Connection, book: Book, calls: Sequence[RatableCall], at: datetime) -> Rated:
+    """`charge`, for whoever took the turn and then found that none of these calls is charged."""
+    done = Rated()
+    by_account: dict[str, list[tuple[RatableCall, Rating]]] = {}
+    for call in calls:
+        try:
+            by_account.setdefault(call.account_id, []).append((call, book.rate(call)))
+        except NoRate:
+            done.unrated += 1
     # In one order, so that of two who do this none waits for the other for ever.
     rows = []
     for account_id in sorted(by_account):
@@ -267,7 +214,7 @@ def charge(connection: Connection, book: Book, calls: Iterable[RatableCall], at:
     if rows:
         connection.execute(_NEW_CHARGE, rows)
     done += Rated(len(rows), sum(row["amount"] for row in rows))
-    settle(connection, list(wanted))
+    settle(connection, [call.id for call in calls])
     return done
 
 
@@ -342,33 +289,35 @@ def _last_closed(connection: Connection, account_id: str) -> str:
     return connection.execute(_LAST_CLOSED, {"account": account_id}).scalar() or ""
 
 
-def correct(connection: Connection, book: Book, call: RatableCall, known: Any, at: datetime) -> int:
+def correct(connection: Connection, book: Book, call: RatableCall, at: datetime) -> int:
     """Make the ledger say what the call's record says now, by one more row; gives the difference in yen.
 
-    For a record that was mended after its call was charged (an end that was missed, say).
+    For a record that was put right after its call was charged (an end that was missed, say).
     """
     rating = book.rate(call)
     lock_account(connection, call.account_id)
-    so_far = connection.execute(
-        select(func.sum(_charges.c.amount), func.count()).where(_charges.c.call_id == call.id)
-    ).one()
-    difference: int = rating.amount - so_far[0]
-    if difference == 0:
+    known = charged_call(connection, call.id)
+    if known is None or not differs(rating, known[1]):
         return 0
+    said = known[1]
     row = _row(call, rating, _last_closed(connection, call.account_id), at)
     row |= {
-        "key": f"call:{call.id}:{so_far[1]}",
+        "key": f"call:{call.id}:{said.rows}",
         "kind": ChargeKind.CORRECTION,
-        "amount": difference,
-        "seconds": rating.seconds - known.seconds,
-        "units": rating.units - known.units,
+        "amount": rating.amount - said.amount,
+        "seconds": rating.seconds - said.seconds,
+        "units": rating.units - said.units,
     }
     connection.execute(insert(_charges), row)
     published = book.tariff_on(day_of(at))
     if published:
-        add_to_month(connection, published, call.account_id, row["month"], difference, 0)
+        add_to_month(connection, published, call.account_id, row["month"], row["amount"], 0)
         warn(connection, call.account_id, row["month"], at)
-    return difference
+    return rating.amount - said.amount
+
+
+def differs(rating: Rating, said: Charged) -> bool:
+    return (rating.seconds, rating.units, rating.amount) != said[1:]
 
 
 def drop_lost_reservations(connection: Connection, at: datetime) -> int:

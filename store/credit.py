@@ -71,6 +71,7 @@ _HELD = select(func.coalesce(func.sum(_held.c.yen), 0)).where(
     _held.c.account_id == bindparam("account"), _held.c.call_id != bindparam("but")
 )
 _SETTLE = delete(_held).where(_held.c.call_id.in_(bindparam("calls", expanding=True)))
+_HELD_BETWEEN = select(_held.c.call_id).where(_held.c.call_id.between(bindparam("first"), bindparam("last")))
 _RESERVATION = select(_held).where(_held.c.call_id == bindparam("call"))
 _PLANS = select(_sold.c.item).where(
     _sold.c.subject_id == bindparam("device"),
@@ -164,8 +165,14 @@ def release(connection: Connection, call_id: str) -> None:
 
 def settle(connection: Connection, call_ids: list[str]) -> None:
     """These calls are charged: nothing is held back for them any more."""
-    for start in range(0, len(call_ids), IN_ONE_QUERY):
-        connection.execute(_SETTLE, {"calls": call_ids[start : start + IN_ONE_QUERY]})
+    if not call_ids:
+        return
+    # Few of many calls hold anything: those are looked for, rather than all the others named.
+    between = {"first": min(call_ids), "last": max(call_ids)}
+    held = set(connection.execute(_HELD_BETWEEN, between).scalars()).intersection(call_ids)
+    settled = sorted(held)
+    for start in range(0, len(settled), IN_ONE_QUERY):
+        connection.execute(_SETTLE, {"calls": settled[start : start + IN_ONE_QUERY]})
 
 
 def standing(connection: Connection, account_id: str, month: BillingMonth, ceiling: int) -> Standing:
@@ -272,8 +279,10 @@ def _afford(
     wanted_s = line.free_s + -(-paid_s // line.unit_s) * line.unit_s
     wanted = line.price(wanted_s)
     available = _available(connection, published, call)
-    while available < wanted and _top_up_automatically(connection, settings, published, call, at):
-        available = _available(connection, published, call)
+    # One for the slice; more only until the next unit can be paid. A dear call must not use up the month's.
+    enough = wanted
+    while available < enough and _top_up_automatically(connection, settings, published, call, at):
+        available, enough = _available(connection, published, call), line.price(so_far_s + 1)
     affordable_s = line.affordable_s(min(available, wanted))
     limit_s = wanted_s if affordable_s is None else min(wanted_s, affordable_s)
     return line.price(limit_s), limit_s - GUARD_S

@@ -175,6 +175,9 @@ async def end_attempt(session: AsyncSession, job: TakenJob, attempt_id: str, end
         on_line = max(0.0, (ending.ended_at - ending.answered_at).total_seconds())
         fax.duration_s = (fax.duration_s or 0.0) + on_line
     call = await session.get(Call, attempt_id)
+    if call is not None:
+        # The fax may be deleted before its pages are on an invoice; the call stays.
+        call.fax_pages = attempt.pages_done
     if call is not None and call.ended_at is None:
         call.answered_at, call.ended_at = ending.answered_at, ending.ended_at
         call.result = "fax" if ending.result is FaxResultClass.OK else f"fax_{ending.result.value}"

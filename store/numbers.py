@@ -9,8 +9,9 @@ from sqlalchemy.orm import joinedload
 from store import accounts, revisions
 from store.e164 import E164
 from store.errors import Conflict, NotFound, Unusable
-from store.models import NumberUse, PhoneNumber, RusurepoRule, RusurepoSetting
+from store.models import NumberUse, PhoneNumber, RusurepoRule, RusurepoSetting, now
 from store.pages import Page, PageRequest, read_page
+from store.subscriptions import OPTIONS, follow_option
 
 MOST_LINES = 99
 """A line is dialled with two digits."""
@@ -92,7 +93,7 @@ class NumberFields(TypedDict, total=False):
 async def change_number(
     session: AsyncSession, account_id: str, number_id: str, **changes: Unpack[NumberFields]
 ) -> PhoneNumber:
-    """Set what is given and leave the rest; an option that is no longer sold is switched off.
+    """Set what is given and leave the rest; an option that is sold no longer is switched off, its fee ends.
 
     Raises NotFound, Conflict `line_taken`.
     """
@@ -103,8 +104,12 @@ async def change_number(
         others = select(PhoneNumber.id).where(PhoneNumber.account_id == account_id, PhoneNumber.line == line)
         if await session.scalar(others):
             raise Conflict("line_taken")
+    before = {option: getattr(number, mark) for option, mark in OPTIONS.items()}
     for field, value in changes.items():
         setattr(number, field, value)
+    for option, mark in OPTIONS.items():
+        if getattr(number, mark) != before[option]:
+            await follow_option(session, number, option, now())
     if not number.sells_rusurepo and number.rusurepo is not None:
         number.rusurepo.enabled = False
     await session.flush()

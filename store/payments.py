@@ -1,8 +1,5 @@
 """How accounts pay: methods by month, payments of invoices, and the jobs that a provider is needed for."""
 
-import re
-import unicodedata
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -36,35 +33,6 @@ DEBIT_DAY = 27
 _methods: Any = PaymentMethod.__table__
 _payments: Any = Payment.__table__
 _contracts: Any = Contract.__table__
-CARD_NUMBER = re.compile(r"(?<![0-9])[0-9](?:[ \-‐‑–—−]?[0-9]){11,18}(?![0-9])")
-
-
-def holds_card_number(value: Any) -> bool:
-    """Whether there is a payment card's number anywhere in this JSON, in any usual spelling."""
-    return any(
-        _luhn("".join(sign for sign in found.group() if sign.isdigit()))
-        for text in _texts(value)
-        for found in CARD_NUMBER.finditer(unicodedata.normalize("NFKC", text))
-    )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, part in value.items():
-            yield str(name)
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
-        # One digit group per element is a number all the same.
-        yield " ".join(part for part in value if isinstance(part, str) and part.isdigit())
-    elif isinstance(value, str | int) and not isinstance(value, bool):
-        yield str(value)
-
-
-def _luhn(digits: str) -> bool:
-    doubled = [int(sign) * (2 if place % 2 else 1) for place, sign in enumerate(reversed(digits))]
-    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
 
 
 def effective_month(at: datetime) -> BillingMonth:

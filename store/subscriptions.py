@@ -3,19 +3,31 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, exists, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, exists, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.billing_month import day_of
 from store.e164 import E164, national
 from store.errors import Conflict, NotFound, Unusable
-from store.models import Account, Device, PhonebookContract, PhoneNumber, Subscription, new_id, now
+from store.models import (
+    Account,
+    Device,
+    NumberUse,
+    PhonebookContract,
+    PhoneNumber,
+    Subscription,
+    new_id,
+    now,
+)
 from store.pages import Page, PageRequest, read_page
 from store.tariffs import tariff_at
 
 BASIC, NUMBER, DEVICE, PHONEBOOK = "basic", "number", "device", "phonebook"
 """Items of the tariff that are sold with every account, number and ID, as long as it is there; the last one
 with every ID of an account that has Web電話帳."""
+
+OPTIONS = {"rusurepo": "sells_rusurepo", "recording": "sells_recording", "fax": "sells_fax"}
+"""Items that are sold with a number, each while its mark is set; a number for FAX has no other than `fax`."""
 
 _sold: Any = Subscription.__table__
 _accounts: Any = Account.__table__
@@ -30,10 +42,10 @@ def keep_up(connection: Connection, at: datetime) -> int:
     Gives how many rows changed. Doing it twice changes nothing; a subscription that somebody ended stays so.
     """
     today = day_of(at)
-    return _begin(connection) + _end(connection, today)
+    return _begin(connection, at) + _end(connection, today)
 
 
-def _begin(connection: Connection) -> int:
+def _begin(connection: Connection, at: datetime) -> int:
     fresh = []
     for item, things in (
         (
@@ -45,6 +57,7 @@ def _begin(connection: Connection) -> int:
         (NUMBER, select(_numbers.c.account_id, _numbers.c.id, _numbers.c.e164, _numbers.c.created_at)),
         (PHONEBOOK, _phonebook_devices()),
         (DEVICE, select(_devices.c.account_id, _devices.c.id, _devices.c.username, _devices.c.created_at)),
+        *((option, _numbers_with(option)) for option in OPTIONS),
     ):
         for account_id, subject_id, name, created_at in connection.execute(_not_sold(things, item)):
             fresh.append(
@@ -53,8 +66,9 @@ def _begin(connection: Connection) -> int:
                     "account_id": account_id,
                     "item": item,
                     "subject_id": None if item == BASIC else subject_id,
-                    "subject_name": "" if item == BASIC else _known_as(item, name),
-                    "starts_on": day_of(created_at),
+                    "subject_name": "" if item == BASIC else _known_as(name),
+                    # Numbers of old were never asked a fee for what they came with: none for the past.
+                    "starts_on": day_of(at if item in OPTIONS else created_at),
                     "ends_on": None,
                     "created_at": now(),
                 }
@@ -74,6 +88,13 @@ def _phonebook_devices() -> Select[Any]:
     )
 
 
+def _numbers_with(option: str) -> Select[Any]:
+    sold = select(_numbers.c.account_id, _numbers.c.id, _numbers.c.e164, _numbers.c.created_at)
+    return sold.where(
+        _numbers.c[OPTIONS[option]], or_(_numbers.c.use == NumberUse.VOICE, literal(option) == "fax")
+    )
+
+
 def _not_sold(things: Select[Any], item: str) -> Select[Any]:
     """Those of `things` that were never sold this item."""
     thing = things.subquery()
@@ -82,8 +103,8 @@ def _not_sold(things: Select[Any], item: str) -> Select[Any]:
     return select(*thing.c).where(~exists().where(mine))
 
 
-def _known_as(item: str, name: str) -> str:
-    return national(E164(name)) if item == NUMBER else name
+def _known_as(name: str) -> str:
+    return national(E164(name)) if name.startswith("+") else name
 
 
 def _end(connection: Connection, today: date) -> int:
@@ -100,6 +121,39 @@ def _end(connection: Connection, today: date) -> int:
     )
     over = update(_sold).where(or_(gone, given_up)).values(ends_on=today)
     return int(connection.execute(over).rowcount)
+
+
+async def follow_option(session: AsyncSession, number: PhoneNumber, option: str, at: datetime) -> None:
+    """The mark of one of the number's options was set or taken away: its fee begins or ends today.
+
+    One that is taken away and set again on the same day has never ended.
+    """
+    today = day_of(at)
+    same = (
+        Subscription.account_id == number.account_id,
+        Subscription.item == option,
+        Subscription.subject_id == number.id,
+    )
+    last = await session.scalar(
+        select(Subscription).where(*same).order_by(Subscription.starts_on.desc()).limit(1)
+    )
+    is_open = last is not None and (last.ends_on is None or last.ends_on > today)
+    if not getattr(number, OPTIONS[option]):
+        if last is not None and is_open:
+            last.ends_on = max(today, last.starts_on)
+    elif last is not None and last.ends_on == today:
+        last.ends_on = None
+    elif not is_open and (number.use is NumberUse.VOICE or option == "fax"):
+        session.add(
+            Subscription(
+                account_id=number.account_id,
+                item=option,
+                subject_id=number.id,
+                subject_name=_known_as(number.e164),
+                starts_on=today,
+            )
+        )
+    await session.flush()
 
 
 async def list_subscriptions(

@@ -36,6 +36,10 @@ STOP_S = 5.0
 LEAVING_S = 1.0
 """A channel that is taken from us ends what it does first and leaves a moment later."""
 
+LOOK_S = 0.05
+FAX_HEARD = "FAXEXTEN"
+"""Variable that Asterisk sets when it has heard a fax: where the channel was."""
+
 ANSWER = "answer"
 HASH = "#"
 HASH_S = 1.0
@@ -440,8 +444,21 @@ class Call:
         if self.listens_for_fax and not self.hangup_requested:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LEAVING_S):
+                    await self._let_leave()
                     await self._left.wait()
         return self.became_fax
+
+    async def _let_leave(self) -> None:
+        """Give up what was lined up, where a fax was heard.
+
+        A recording would hold the channel for four seconds where no packet comes, as after an offer of T.38,
+        which nobody waits for that long.
+        """
+        with suppress(AsteriskAway, AsteriskRefused, HungUp):
+            while not self._left.is_set() and await self.ari.variable(self.id, FAX_HEARD):
+                with suppress(AsteriskRefused):
+                    await self.ari.stop_recording(self.id)
+                await asyncio.sleep(LOOK_S)
 
     async def _begin_recording(self, name: str) -> bool:
         """False when it began and ended while nobody was looking."""

@@ -37,6 +37,14 @@ CONTEXT_FAX_RECEIVE = fax_line.CONTEXT_RECEIVE
 CONTEXT_FAX_SEND = fax_line.CONTEXT_SEND
 CONTEXT_FAX_DIAL = fax_line.CONTEXT_DIAL
 CONTEXT_FAX_DONE = fax_line.CONTEXT_DONE
+CONTEXT_FROM_FAX = "from-fax"
+"""In the switch: the Asterisk of the faxes calls out."""
+CONTEXT_FROM_SWITCH = "from-switch"
+"""In the Asterisk of the faxes: the switch hands a call over."""
+FAX_LINK = "fax-link"
+"""What each of these two calls the other; with a hyphen, which no device's name has."""
+HEADER_LINK = "X-Denwaban-Link"
+"""SIP header with the link's key: who has it is the other one."""
 
 LAMP_MAILBOX = "LAMP_MAILBOX"
 LAMP_NEW = "LAMP_NEW"
@@ -184,6 +192,10 @@ GLOBAL_FAX_FOLDER = "FAX_FOLDER"
 GLOBAL_FAX_LIMIT = fax_line.VAR_LIMIT_S
 """For a call that brings no limit of its own, as every received one."""
 GLOBAL_FAX_RING = fax_line.VAR_RING_S
+GLOBAL_FAX_LINK = "FAX_LINK"
+"""The link's key where faxes have an Asterisk of their own, else empty."""
+GLOBAL_FAX_TRUNK = "FAX_TRUNK"
+"""The only trunk of an Asterisk of the faxes; empty in the switch."""
 GLOBALS = (
     GLOBAL_CALL_LIMIT,
     GLOBAL_MESSAGE_LIMIT,
@@ -203,6 +215,8 @@ GLOBALS = (
     GLOBAL_FAX_FOLDER,
     GLOBAL_FAX_LIMIT,
     GLOBAL_FAX_RING,
+    GLOBAL_FAX_LINK,
+    GLOBAL_FAX_TRUNK,
 )
 
 SLIP_KEYS = (

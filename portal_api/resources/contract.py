@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, PlainSerializer, StringConstraints, WithJsonSchema
 
+from portal_api.card_free import CardFree
 from portal_api.problems import Problem
 from portal_api.routing import Ask, Resource
 from portal_api.schemas import Body, IdGiven, Label, Name, PageOf, PageQuery, Timestamp
@@ -48,7 +49,7 @@ class Contract(BaseModel):
         )
 
 
-class ContractChange(Body):
+class ContractChange(CardFree):
     """指定した項目だけを変える。発行済みの請求書は変わらない"""
 
     customer_name: Name = Field(default_factory=str, description="請求書の宛名")

@@ -5,9 +5,10 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
+from portal_api.card_free import CardFree
 from portal_api.idempotency import HEADER
 from portal_api.routing import Ask, Resource
-from portal_api.schemas import Body, PageOf, PageQuery, Timestamp
+from portal_api.schemas import PageOf, PageQuery, Timestamp
 from store import credit_views
 from store.credit_views import CreditView
 from store.models import TopUp as TopUpRow
@@ -71,7 +72,7 @@ class Credit(BaseModel):
         )
 
 
-class CreditChange(Body):
+class CreditChange(CardFree):
     """指定した項目だけを変える"""
 
     automatic_top_up: bool = Field(default=False, description="自動チャージのON/OFF")

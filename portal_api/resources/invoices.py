@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from portal_api.audio import INVOICE, AudioQuery, disposition, send_pdf
+from portal_api.card_free import CardFree
 from portal_api.invoice_table import call_table, invoice_table
 from portal_api.problems import Problem
 from portal_api.routing import Ask, Resource
@@ -142,7 +143,7 @@ class AdjustmentGiven(Body):
     tax_percent: Annotated[int, Field(ge=0, le=99)] | None = Field(description="税率。0は免税、nullは不課税")
 
 
-class CorrectionGiven(Body):
+class CorrectionGiven(CardFree):
     reason: Name = Field(description="修正の理由。書類に載る")
     lines: list[AdjustmentGiven] = Field(min_length=1, max_length=100, description="元の請求書との差額")
 
@@ -193,7 +194,7 @@ class PaymentQuery(PageQuery):
     state: PaymentState | None = None
 
 
-class PaymentOutcome(Body):
+class PaymentOutcome(CardFree):
     """銀行から届いた結果"""
 
     outcome: Literal["paid", "failed"]

@@ -1,13 +1,14 @@
 """`/payment-method`: 決済方法. Cards only as a token of the payment provider."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from portal_api.card_free import CardFree
 from portal_api.routing import Ask, Resource
-from portal_api.schemas import Body, Timestamp
+from portal_api.schemas import Timestamp
 from store import payments
 from store.billing_month import day_of, month_of, parse_month
 from store.models import MethodState, PaymentKind
@@ -72,22 +73,13 @@ class PaymentMethod(BaseModel):
     notice: str = Field(description="いつの請求分から変わるか")
 
 
-class PaymentMethodChange(Body):
+class PaymentMethodChange(CardFree):
     """カード番号は受け取らない。カードは、決済サービスの画面部品が返したトークン(pm_…)で登録する"""
 
     kind: PaymentKind = Field(description=KINDS)
     card_token: Annotated[str, StringConstraints(pattern=r"^pm_[A-Za-z0-9_]{4,200}$")] | None = Field(
         default=None, description="カードのトークン。kindがcardのときだけ必要"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_card_number(cls, given: Any) -> Any:
-        if payments.holds_card_number(given):
-            raise PydanticCustomError(
-                "card_number_refused", "カード番号は送らないでください。受け取らず、保存もしていません。"
-            )
-        return given
 
     @model_validator(mode="after")
     def _token_for_cards(self) -> Self:

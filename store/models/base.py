@@ -7,10 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import JSON, DateTime, Enum, MetaData
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator
 
 
 def new_id() -> str:
@@ -22,36 +21,36 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class _SQLiteDateTime(sqlite.DATETIME):
-    """SQLAlchemy's own text form, made quicker: every note of a call has a time."""
-
-    cache_ok = True
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:
-        def written(value: datetime | None) -> str | None:
-            return None if value is None else value.replace(tzinfo=None).isoformat(" ", "microseconds")
-
-        return written
-
-
 class UTCDateTime(TypeDecorator[datetime]):
-    """Aware datetimes in and out; SQLite forgets the zone, so it is put back."""
+    """Aware datetimes in and out; SQLite forgets the zone, so it is put back.
+
+    On SQLite in SQLAlchemy's own text form, but in one step instead of three: every note of a call has a
+    time, and a run of the ledger reads and writes millions.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(_SQLiteDateTime())  # type: ignore[no-untyped-call]
-        return dialect.type_descriptor(self.impl_instance)
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+        return _as_text if dialect.name == "sqlite" else _in_utc
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a naive datetime must not reach the database")
-        return value and value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        return _from_text if dialect.name == "sqlite" else _in_utc
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError("a naive datetime must not reach the database")
+    return value and value.astimezone(UTC)
+
+
+def _as_text(value: datetime | None) -> str | None:
+    utc = _in_utc(value)
+    return utc and utc.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _from_text(text: str | None) -> datetime | None:
+    return text and datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 # Every constraint has a name of ours: a later migration can drop it by that name, on SQLite too.

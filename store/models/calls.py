@@ -54,6 +54,9 @@ class Call(Base):
     ended_at: Mapped[datetime | None]
     result: Mapped[str | None] = mapped_column(String(40))
     message_outcome: Mapped[MessageOutcome | None] = mapped_column(enum_column(MessageOutcome))
+    fax_pages: Mapped[int | None]
+    """Pages of a FAX of ours that the far machine has from this call, whatever becomes of the FAX here."""
+
     charge: Mapped[int | None] = column_property(
         select(func.sum(Charge.amount)).where(Charge.call_id == id).correlate_except(Charge).scalar_subquery()
     )

@@ -29,6 +29,10 @@ yen = 30
 label = "携帯電話"
 unit_s = 1
 yen = 1
+[tariff.calls.ip]
+label = "IP電話"
+unit_s = 2
+yen = 1
 """
 
 
@@ -103,11 +107,11 @@ async def test_a_call_is_warned_extended_and_cut_and_outlives_the_control_plane(
         await arriving.answer()
         await call.answered(5)
         began = time.monotonic()
-        # The carrier is silent: what the caller hears is the warning, at once, for it is so little.
-        warning = await call.hear(AUDIO, 6)
-        assert warning.loud.seconds > 0
         await poor.ask("POST", "/api/v1/top-ups", headers={"Idempotency-Key": "in-the-call"})
-        await eventually(lambda: extended(poor, 17), 6, "the call is extended")
+        await eventually(lambda: extended(poor, 17), 9, "the call is extended")
+        # The carrier is silent: what the caller hears is the warning. It may come twice, for both limits.
+        warning = await call.hear(AUDIO, 14)
+        assert warning.loud.seconds > 0
         poor.kill("controller")
         ending = await call.ended(25)
         lasted = time.monotonic() - began
@@ -123,3 +127,45 @@ async def test_a_call_is_warned_extended_and_cut_and_outlives_the_control_plane(
 async def extended(switch: RunningSwitch, limit_s: int) -> bool:
     held = (await credit(switch))["reservations"]
     return any(one["limit_s"] == limit_s for one in held)
+
+
+async def told_and_cut(call: OutgoingCall) -> float:
+    """It is told that it will end, and ends by itself; after so many seconds of talk."""
+    await call.answered(20)
+    began = time.monotonic()
+    warning = await call.hear(AUDIO, 40)
+    assert warning.loud.seconds > 0
+    ending = await call.ended(40)
+    assert ending.by == "switch"
+    return time.monotonic() - began
+
+
+async def test_ten_calls_at_once_are_told_topped_up_and_cut_and_never_overspend(poor: RunningSwitch) -> None:
+    """Nothing is left: eight yen are put in for each of ten calls, and once more for the first that asks."""
+    before = await credit(poor)
+    assert before["available"] < 4
+    automatic = {"automatic_top_up": True, "automatic_limit": 11}
+    await poor.ask("PATCH", "/api/v1/credit", json=automatic)
+    async with carrier(poor) as outside, registered(poor) as device:
+        calls = [await device.invite(poor.uri(f"0501111{n:04d}")) for n in range(10)]
+        # None is answered, and asks for more, before each has got its own.
+        arriving = [await outside.incoming(20) for _ in calls]
+        talking = [asyncio.create_task(told_and_cut(call)) for call in calls]
+        await asyncio.gather(*(one.answer() for one in arriving))
+
+        async def nine_are_over() -> bool:
+            return sum(one.done() for one in talking) == 9
+
+        await eventually(nine_are_over, 60, "nine are told and cut")
+        (goes_on,) = [call for call, one in zip(calls, talking, strict=True) if not one.done()]
+        lasted = [one.result() for one in talking if one.done()]
+        # What was left before makes one of them longer.
+        assert min(lasted) >= 13.5
+        assert max(lasted) <= 15.5 + 2 * before["available"] + 3
+        await goes_on.hang_up()
+        await asyncio.gather(*talking, return_exceptions=True)
+    await poor.ask("PATCH", "/api/v1/credit", json={"automatic_top_up": False})
+    await until_charged(poor, before["charges"] + 80)
+    now = await credit(poor)
+    assert now["top_ups"] == before["top_ups"] + 11 * 8
+    assert now["charges"] <= now["ceiling"] + now["top_ups"]

@@ -27,13 +27,15 @@ class Mailed:
 class MailDouble:
     """`accepted` has each mail. `answers` has, for MAIL, RCPT or DATA, what to say next instead of 250."""
 
-    def __init__(self, tls: SSLContext | None = None, tls_from_start: bool = False) -> None:
-        """With `tls`, STARTTLS is offered, or TLS spoken from the start."""
+    def __init__(self, tls: SSLContext | None = None, tls_from_start: bool = False, port: int = 0) -> None:
+        """With `tls`, STARTTLS is offered, or TLS spoken from the start. Port 0: any."""
+        self._port = port
         self._tls = tls
         self._tls_from_start = tls_from_start
         self.accepted: list[Mailed] = []
         self.answers: dict[str, list[str]] = {"MAIL": [], "RCPT": [], "DATA": []}
         self.silent_after_data = False
+        self.slow_after_data_s = 0.0
         self.logins: list[tuple[str, str]] = []
         """Every name and password given."""
         self._closing = asyncio.Event()
@@ -56,7 +58,7 @@ class MailDouble:
                 tls_context=None if self._tls_from_start else self._tls,
             ),
             "127.0.0.1",
-            0,
+            self._port,
             ssl=self._tls if self._tls_from_start else None,
         )
         return self
@@ -102,4 +104,5 @@ class MailDouble:
         self.accepted.append(Mailed(envelope.mail_from, list(envelope.rcpt_tos), raw, message, over_tls))
         if self.silent_after_data:
             await self._closing.wait()
+        await asyncio.sleep(self.slow_after_data_s)
         return "250 OK queued"

@@ -1,5 +1,7 @@
 """A running API on a real socket, and clients with tokens."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,11 +12,15 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from argon2 import PasswordHasher
 
+from billing.drawing import Draw
+from billing.invoice_pdf import render
+from portal_api import access_log
 from portal_api.linphone import SipServer
 from portal_api.main import build_app
 from portal_api.routing import Parts
 from store import passwords
 from store.database import Database
+from store.invoice_content import InvoiceContent
 from store.media import Media
 from store.models import Role
 from store.tokens import issue_token
@@ -68,6 +74,16 @@ class Client:
         return await self("PUT", path, json=json, **how)
 
 
+def request_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What the access log said so far, a line each."""
+    return [json.loads(one.getMessage()) for one in caplog.records if one.name == access_log.log.name]
+
+
+def answered(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, int]]:
+    """Method, path and status of each."""
+    return [(line["method"], line["path"], line["status"]) for line in request_lines(caplog)]
+
+
 MakeClient = Callable[[str | None], Client]
 
 
@@ -116,3 +132,17 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same argon2id, at a cost that suits tests."""
     monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     passwords._nobodys.cache_clear()
+
+
+@pytest.fixture
+def drawn_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invoices are drawn in this process, for tests that issue many: another one takes a second to start."""
+
+    @asynccontextmanager
+    async def drawing() -> AsyncIterator[Draw]:
+        async def draw(content: InvoiceContent) -> bytes:
+            return await asyncio.to_thread(render, content)
+
+        yield draw
+
+    monkeypatch.setattr("billing.closing.drawing", drawing)

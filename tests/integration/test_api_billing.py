@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pypdf
 import pytest
+from aiohttp import ClientSession
 from sqlalchemy import select, update
 
 from billing.closing import GRACE, close_months, correct_invoice
@@ -30,7 +31,7 @@ from tests.furnishing import SECRET_KEY, Furnished
 from tests.integration.conftest import Client, MakeClient, serving
 from tests.tariffs import publish_example
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("drawn_here")]
 
 AT = datetime(2026, 11, 10, 3, 0, tzinfo=UTC)
 NOVEMBER = BillingMonth(2026, 11)
@@ -287,7 +288,19 @@ async def test_a_card_is_a_token_and_nothing_else(
         refused = await admin.put(path, body)
         assert (refused.status, refused.body["errors"][0]["code"]) == (422, "card_number_refused")
         assert "4242" not in refused.raw.decode()
+    nested = await admin(
+        "PATCH", "/api/v1/contract", json={"address": "カード ４２４２－４２４２－４２４２－４２４２"}
+    )
+    assert (nested.status, nested.body["errors"][0]["code"]) == (422, "card_number_refused")
+    of_json = {"Content-Type": "application/json"}
+    broken = await admin("PUT", path, data=b'{"number": "4242424242424242"', headers=of_json)
+    assert broken.status == 400 and "4242" not in broken.raw.decode()
+    told = await admin.get(path, headers={"X-Request-Id": "4242-4242-4242-4242"})
+    assert "4242" not in str(told.headers)
     assert "4242" not in caplog.text
+    async with ClientSession() as http, http.get(f"{admin._base}{path}/4242%204242%204242%204242"):
+        said = [one.getMessage() for one in caplog.records if one.name.startswith("portal_api")]
+    assert "GET /api/v1/payment-method/… 401" in said[-1]
     assert (await admin.put(path, {"kind": "card"})).body["errors"][0]["code"] == "card_token"
     assert (await admin.put(path, {"kind": "bank_debit", "card_token": "pm_card_visa"})).status == 422
     taken = (await admin.put(path, {"kind": "card", "card_token": "pm_card_visa"})).body

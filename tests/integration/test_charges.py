@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -13,13 +14,16 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 
-from billing.rating import publish_file, rate_ended, rate_missed, recompute
-from store.charges import charge, drop_lost_reservations, open_book, uncharged_after
+from billing.rating import mend_charge, publish_file, rate_ended, rate_missed, recompute
+from store.call_legs import MEND_CHARGE, Leg, keep_legs
+from store.charges import charge, drop_lost_reservations, uncharged_after
 from store.credit import held_back, release, reserve, top_up
 from store.database import Database, open_database
+from store.jobs import LeaseLost, enqueue, take
 from store.media import Media
 from store.models import (
     Call,
+    CallLeg,
     Charge,
     ChargeKind,
     Contract,
@@ -29,6 +33,7 @@ from store.models import (
     TopUp,
     TopUpSource,
 )
+from store.rating import open_book
 from store.tariff import TariffRefused
 from tests.billed_calls import happened, outbound
 from tests.furnishing import Furnished, furnish
@@ -210,8 +215,55 @@ async def test_a_mended_record_is_corrected_by_another_row(priced: Database, our
         (ChargeKind.CORRECTION, -16),
     ]
     assert await charged_in(priced, "2026-11") == 16
+    assert (await recompute(priced, mend=False, at=LATER)).differences == []
     await recompute(priced, mend=True, at=LATER)
     assert len(await charges(priced)) == 2
+
+
+async def test_a_record_that_its_legs_put_right_is_charged_anew(priced: Database, ours: Furnished) -> None:
+    """Twice put right, and the job done twice: the ledger says what the record says, by its rows together."""
+    async with priced.session() as session:
+        await happened(session, outbound(ours, AT, 61, "fixed", call_id="late"))
+    await rate_missed(priced, LATER)
+    for seconds, yen in ((400.0, 24), (30.0, 8), (31.0, 8)):
+        async with priced.session() as session:
+            answered = AT + timedelta(seconds=3)
+            ended = answered + timedelta(seconds=seconds)
+            far_end = Leg(
+                id="leg",
+                call_id="late",
+                device=None,
+                is_caller=False,
+                direction="outbound",
+                dialled="",
+                other_party=None,
+                started_at=AT,
+                answered_at=answered,
+                ended_at=ended,
+                result="answered",
+            )
+            await session.execute(delete(CallLeg))
+            await keep_legs(session, "test", [far_end])
+        jobs = await take(priced, (MEND_CHARGE,), "worker", 60, 5)
+        assert len(jobs) == 1
+        for job in (*jobs, *jobs):
+            with suppress(LeaseLost):
+                await mend_charge(priced, job)
+        rows = await charges(priced)
+        assert (sum(one.amount for one in rows), sum(one.seconds for one in rows)) == (yen, seconds)
+        assert await charged_in(priced, "2026-11") == yen
+    assert (await recompute(priced, mend=False, at=LATER)).differences == []
+
+
+async def test_a_call_that_is_not_charged_yet_is_not_mended(priced: Database, ours: Furnished) -> None:
+    async with priced.session() as session:
+        await happened(session, outbound(ours, AT, 61, call_id="new"))
+        enqueue(session, MEND_CHARGE, "new")
+    (job,) = await take(priced, (MEND_CHARGE,), "worker", 60, 5)
+    await mend_charge(priced, job)
+    assert await charges(priced) == []
+    await rate_missed(priced, LATER)
+    assert [one.amount for one in await charges(priced)] == [32]
 
 
 async def test_two_processes_charge_each_call_once(priced: Database, ours: Furnished) -> None:

@@ -11,9 +11,11 @@ from sqlalchemy import func, select, update
 from billing.closing import GRACE, close_months, correct_invoice, months_due
 from billing.rating import rate_missed
 from settings import BillingSettings
+from store import numbers
 from store.billing_month import BillingMonth, midnight
 from store.credit import reserve, top_up
 from store.database import Database
+from store.e164 import E164
 from store.invoice_content import InvoiceContent, InvoiceLine, Section
 from store.invoices import order_correction
 from store.jobs import take
@@ -29,18 +31,20 @@ from store.models import (
     Job,
     JobState,
     MessageOutcome,
+    NumberUse,
     Payment,
     PaymentKind,
     PaymentState,
+    PhoneNumber,
     Subscription,
     TopUpSource,
 )
-from store.subscriptions import keep_up
+from store.subscriptions import OPTIONS, keep_up
 from tests.billed_calls import happened, outbound
 from tests.furnishing import Furnished
 from tests.tariffs import example_tariff, publish_example
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("drawn_here")]
 
 ISSUER = BillingSettings(
     issuer_name="デモ通信株式会社", issuer_number="T9000000000000", bank_account="デモ銀行 本店 普通 1234567"
@@ -105,13 +109,16 @@ async def test_a_month_comes_to_its_fees_calls_and_tax(
     assert [(line.label, line.amount, line.tax_percent) for line in said.lines] == [
         ("基本料", 980 * 25 // 31, 10),
         ("ID", 700 * 25 // 31, 10),
+        ("クラウドFAX", 500 * 25 // 31, 10),
         ("電話番号", 280 * 25 // 31, 10),
         ("Web電話帳", 280 * 25 // 31, 10),
+        ("通話録音", 3000 * 25 // 31, 10),
+        ("留守レポ", 2280 * 25 // 31, 10),
         ("ID 初期費用", 5000, 10),
         ("通話料 携帯電話", 32 + 32, 10),
         ("通話料 ハワイ", 12, 0),
     ]
-    net = 790 + 564 + 225 + 225 + 5000 + 64
+    net = 790 + 564 + 403 + 225 + 225 + 2419 + 1838 + 5000 + 64
     assert [(one.percent, one.net, one.tax) for one in said.tax_sums] == [(10, net, net // 10), (0, 12, 0)]
     assert said.total == net + net // 10 + 12 == invoice.total
     assert [(one.name, one.calls, one.seconds, one.amount) for one in said.calls_by_number] == [
@@ -148,8 +155,11 @@ async def test_months_are_made_up_for_in_order(billed: Database, media: Media) -
     assert [(line.label, line.amount) for line in whole.lines] == [
         ("基本料", 980),
         ("ID", 700),
+        ("クラウドFAX", 500),
         ("電話番号", 280),
         ("Web電話帳", 280),
+        ("通話録音", 3000),
+        ("留守レポ", 2280),
     ]
 
 
@@ -227,6 +237,46 @@ async def test_messages_beyond_a_hundred_cost(billed: Database, media: Media, ou
         3,
         60,
     )
+
+
+async def test_options_cost_from_the_day_they_are_sold_to_the_day_they_are_not(
+    billed: Database, media: Media, ours: Furnished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken away on the 10th, sold again on the 20th, given up by mistake for a minute on the 22nd."""
+    days = {10: {"sells_fax": False}, 20: {"sells_fax": True}, 21: {"sells_rusurepo": False}}
+    for day, changes in (*days.items(), (22, {"sells_recording": False}), (22, {"sells_recording": True})):
+        monkeypatch.setattr(numbers, "now", lambda day=day: midnight(date(2026, 11, day)))
+        async with billed.session() as session:
+            await numbers.change_number(session, ours.account_id, ours.number_id, **changes)  # type: ignore[misc]
+        await billed.transaction(lambda c, day=day: keep_up(c, midnight(date(2026, 11, day))))  # type: ignore[misc]
+    await close(billed, media, DECEMBER.ends + GRACE)
+    first, second = map(content, await invoices(billed))
+
+    def of(content: InvoiceContent, label: str) -> list[tuple[str, int]]:
+        return [(line.detail, line.amount) for line in content.lines if line.label == label]
+
+    assert of(first, "クラウドFAX") == [
+        ("0312345678 日割 10/31日", 500 * 10 // 31),
+        ("0312345678 日割 6/31日", 500 * 6 // 31),
+    ]
+    assert of(first, "留守レポ") == [("0312345678 日割 21/31日", 2280 * 21 // 31)]
+    assert of(first, "通話録音") == [("0312345678 日割 25/31日", 3000 * 25 // 31)]
+    assert (of(second, "クラウドFAX"), of(second, "留守レポ")) == ([("0312345678", 500)], [])
+
+
+async def test_options_of_old_numbers_cost_from_today_and_a_fax_number_has_one(
+    database: Database, ours: Furnished
+) -> None:
+    async with database.session() as session:
+        await session.execute(update(PhoneNumber).values(created_at=AT - timedelta(days=400)))
+        fax = await numbers.add_number(session, ours.account_id, E164("+81312345679"), NumberUse.FAX)
+    await database.transaction(lambda connection: keep_up(connection, AT))
+    assert await database.transaction(lambda connection: keep_up(connection, AT)) == 0
+    async with database.session() as session:
+        sold = list(await session.scalars(select(Subscription).where(Subscription.item.in_(OPTIONS))))
+    assert {one.starts_on for one in sold} == {date(2026, 11, 10)}
+    by_number = {(one.subject_id, one.item) for one in sold}
+    assert by_number == {(ours.number_id, option) for option in OPTIONS} | {(fax.id, "fax")}
 
 
 async def test_what_was_issued_stays_and_a_correction_is_another_document(

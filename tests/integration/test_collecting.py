@@ -31,7 +31,6 @@ from store.payments import (
     choose_method,
     due_on,
     effective_month,
-    holds_card_number,
     method_for,
     open_payment,
 )
@@ -260,33 +259,3 @@ def test_due_days_are_days_on_which_banks_are_open(kind: PaymentKind, day: date)
     """27 December 2026 is a Sunday; 31 December is a bank holiday, and so on until 4 January."""
     assert due_on(kind, NOVEMBER, ISSUED) == day
     assert business_day(date(2026, 5, 2)) == date(2026, 5, 7)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"card_token": "4242424242424242"},
-        {"note": "4242-4242-4242-4242"},
-        {"x": [{"y": "my card is 4242 4242 4242 4242, thanks"}]},
-        {"n": 4242424242424242},
-        {"４２４２４２４２４２４２４２４２": 1},
-        {"amex": "3782 822463 10005"},
-        ["4242", "4242", "4242", "4242"],
-    ],
-)
-def test_card_numbers_are_found_in_any_spelling(given: object) -> None:
-    assert holds_card_number(given)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"card_token": "pm_1NxYZ2eZvKYlo2C0a1b2c3d4"},
-        {"phone": "03-1234-5678"},
-        {"n": 4242424242424241},
-        {},
-        None,
-    ],
-)
-def test_other_numbers_are_let_through(given: object) -> None:
-    assert not holds_card_number(given)

@@ -14,17 +14,21 @@ import pytest
 from PIL import Image, ImageDraw
 from sqlalchemy import select
 
+from billing.composing import Used
+from billing.facts import read_facts
 from faxgw import send
 from faxgw.parts import Parts
 from faxgw.prepare import prepare_fax, release_fax
 from faxgw.send import send_fax
 from faxpages.tiffs import Page, write_pages
+from store.billing_month import month_of
 from store.database import Database
 from store.e164 import E164
 from store.events import read_events
 from store.fax_queue import PREPARE_FAX, RELEASE_FAX, REPORT_FAX, SEND_FAX, remember_peer
 from store.fax_settings import set_fax_setting
 from store.fax_submissions import NewSubmission, cancel_fax, resend_fax, submit
+from store.faxes import delete_fax
 from store.media import Media
 from store.models import (
     Call,
@@ -232,6 +236,16 @@ async def test_a_cut_fax_goes_on_from_the_first_unsent_page(gateway: Gateway) ->
         attempts = list(await session.scalars(select(FaxAttempt).order_by(FaxAttempt.started_at)))
     assert peer.transport is FaxTransport.G711
     assert [(one.first_page, one.pages_done) for one in attempts] == [(1, 2), (3, 1)]
+    await the_pages_are_billed(gateway, fax)
+
+
+async def the_pages_are_billed(gateway: Gateway, fax: Fax) -> None:
+    """All calls together, also after the fax is deleted."""
+    parts, ours = gateway.parts, gateway.ours
+    async with parts.database.session() as session:
+        assert await delete_fax(session, parts.media, ours.account_id, fax.id, "token:x") == "deleted"
+    facts = await parts.database.transaction(lambda c: read_facts(c, ours.account_id, month_of(now())))
+    assert facts.used == [Used("fax_page", "0312345678", PAGES)]
 
 
 async def test_what_worked_is_remembered_and_forgotten_when_it_fails(gateway: Gateway) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from billing.invoice_pdf import Page, paginate, render
 from store.invoice_content import InvoiceContent, InvoiceLine, Section
-from store.models import InvoiceKind
+from store.models import InvoiceKind, PaymentKind
 from tests.invoices import content_of, long_invoice, usual_invoice
 
 pytestmark = pytest.mark.integration
@@ -141,8 +141,26 @@ def test_a_correction_names_what_it_corrects() -> None:
         reason="二重請求のため",
     )
     (text,) = texts(render(correction))
-    for words in ("返還請求書", "202611-000001(2026年11月26日発行)の修正", "二重請求のため", "1,101"):
+    for words in ("(適格返還請求書)", "202611-000001(2026年11月26日発行)の修正", "二重請求のため", "▲¥1,101"):
         assert unicodedata.normalize("NFKC", words) in text, words
+    # It asks for no payment.
+    assert not any(words in text for words in ("お支払", "お振込", "期限"))
+    more = content_of([CORRECTION[0].model_copy(update={"amount": 1001})], kind=InvoiceKind.CORRECTION)
+    (text,) = texts(render(more))
+    assert "修正請求書" in text and "(適格請求書)" in text and "お支払期限" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (PaymentKind.BANK_DEBIT, "お支払方法: 口座振替 お引落日: 2026年12月28日"),
+        (PaymentKind.CARD, "お支払方法: クレジットカード ご利用日: 2026年12月28日"),
+    ],
+)
+def test_it_says_how_and_when_it_is_paid(kind: PaymentKind, words: str) -> None:
+    (text,) = texts(render(content_of(usual_invoice().lines, payment_kind=kind)))
+    assert words in " ".join(text.split())
+    assert "お振込先" not in text
 
 
 def test_names_of_any_length_and_sign_stay_in_their_place() -> None:
