@@ -6,7 +6,8 @@ from contextlib import closing
 import pytest
 
 from bench.numbered import Track, tracks
-from bench.talking import Exchange, Script, Talk
+from bench.talking import Exchange
+from bench.talks import Script, Talk
 from tests.asterisk.conftest import START_S, short_line
 from tests.asterisk.recorded import set_recording
 from tests.running_switch import Json, RunningSwitch, until
