@@ -18,8 +18,8 @@ COUNT, EACH_SECOND = 20, 10
 TALK_S = 4.0
 LEEWAY_S = 0.1
 MISSING_ON_A_BUSY_MACHINE = 10
-"""Packets of a side: MixMonitor throws away what waits where the other side is more than 100 ms behind. Who was
-never recorded, or on the wrong channel, would lack two hundred."""
+"""Packets of a side: MixMonitor throws away what waits where the other side is more than 100 ms behind.
+Who was not recorded, or on the wrong channel, would lack two hundred."""
 
 
 @pytest.fixture
