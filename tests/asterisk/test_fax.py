@@ -7,6 +7,7 @@ import asyncio
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -157,15 +158,23 @@ async def talks(switch: RunningSwitch, far: FarMachine, number: str, tiff: Path)
 
 
 async def hears(switch: RunningSwitch, number: str, caller: str, hertz: float, before_s: float) -> list[str]:
-    """What becomes of a caller who speaks, sends one burst of a tone and speaks on."""
+    """What becomes of a caller who speaks, sends one burst of a tone and speaks on.
+
+    A fax is heard at once: within a second, and another for a busy machine.
+    """
     async with SipCaller() as phone:
         call = await phone.invite(switch.uri(number), caller)
         await call.answered(15)
         await call.speak(speech_like(before_s))
+        began = datetime.now(UTC)
         await call.speak(tone(hertz, 0.5))
         await call.speak(speech_like(1.5))
         await call.hang_up()
-    return await switch.journal_of(caller)
+    told = await switch.finished_call_of(caller)
+    journal = (await switch.ask("GET", f"/api/v1/calls/{told['id']}/journal"))["items"]
+    heard = [datetime.fromisoformat(entry["at"]) for entry in journal if entry["event"] == "became_fax"]
+    assert all(at - began < timedelta(seconds=2) for at in heard)
+    return [entry["event"] for entry in journal]
 
 
 async def cut_in_the_middle(switch: RunningSwitch, far: FarMachine, folder: Path) -> None:
