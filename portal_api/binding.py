@@ -23,6 +23,7 @@ from store.models import TokenKind
 from store.tokens import Identity
 
 BODY_TIMEOUT_S = 30.0
+LARGEST_BODY_BYTES = 1024 * 1024
 
 
 def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -159,6 +160,8 @@ async def _body(models: Mapping[str, type[BaseModel]], request: web.Request) -> 
 
 
 async def _checked_body(model: type[BaseModel], request: web.Request) -> BaseModel:
+    if (request.content_length or 0) > LARGEST_BODY_BYTES:
+        raise Problem("body_too_large", headers={"Connection": "close"})
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             raw = await request.read()
