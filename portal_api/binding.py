@@ -36,6 +36,13 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
         if route.keyed and HEADER not in request.headers:
             raise Problem("idempotency_key_required")
         arguments = await _arguments(route, ask)
+        try:
+            return await done(request, ask, arguments)
+        finally:
+            if isinstance(body := arguments.get("body"), Form):
+                body.file.content.close()
+
+    async def done(request: web.Request, ask: Ask, arguments: dict[str, Any]) -> web.StreamResponse:
         reader = request.app[READERS].get(route.path)
         if reader and route.method in EDITS and "ask" in arguments:
             arguments["ask"] = replace(ask, guard=_guard(reader, ask, arguments))

@@ -40,7 +40,7 @@ FileGiven = Annotated[ReceivedFile, WithJsonSchema({"type": "string", "format": 
 
 
 class Form(BaseModel):
-    """What a client sends as a form; whoever gets one closes `file.content`."""
+    """What a client sends as a form. `file.content` is closed when the request is over."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     file: FileGiven
