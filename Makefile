@@ -5,14 +5,14 @@ VENV := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check demo bench model client operator-token lock format clean python-run python-test programs test-tools
+.PHONY: help setup setup-test run test check demo bench model client operator-token lock format clean python-run python-test programs test-tools telephones
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: python-run programs ## fetch what `make run` needs (a few seconds once it is there)
 
-setup-test: python-test programs test-tools ## fetch what `make test`, `check`, `demo` and `bench` need
+setup-test: python-test programs test-tools telephones ## fetch what `make test`, `check`, `demo` and `bench` need
 
 run: setup ## run the switch in the foreground; Ctrl-C stops it
 	@exec $(VENV) -m launch
@@ -62,3 +62,4 @@ python-run: ; @$(PYTHON) -m scripts.python_environment requirements.lock
 python-test: ; @$(PYTHON) -m scripts.python_environment requirements-dev.lock
 programs: ; @$(PYTHON) -m scripts.private_packages asterisk ffmpeg fonts
 test-tools: ; @$(PYTHON) -m scripts.private_packages test-tools
+telephones: ; @$(PYTHON) -m scripts.private_packages linphone

@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--transcribe]`: start an instance of its own, load it, print the figures.
+"""`python -m bench [--quick] [--transcribe] [--api]`: start an instance, load it, print the figures.
 
 docs/bench.md explains them. Exit status 1 when a message is missing or doubled, or when the packet
 clock slipped or a call was lost with 200 recordings at once.
@@ -12,11 +12,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.asking import PER_S, asking_the_api
 from bench.load import Load
 from bench.measure import (
     LATE_PACKET_S,
@@ -66,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description="our call flow against a plain dialplan")
     parser.add_argument("--quick", action="store_true", help="under two minutes, rougher")
     parser.add_argument("--transcribe", action="store_true", help="make text of every message meanwhile")
+    parser.add_argument("--api", action="store_true", help=f"ask the API {PER_S} things a second meanwhile")
     given = parser.parse_args()
     quick: bool = given.quick
     began = time.monotonic()
@@ -78,7 +80,10 @@ def main() -> None:
         settings = switch_settings(extra)
         if given.transcribe:
             settings["DENWABAN_VOSK_MODEL"] = str(MODEL)
-        with running_switch(Path(folder) / "var", **settings) as switch:
+        with (
+            running_switch(Path(folder) / "var", **settings) as switch,
+            asking_the_api(switch) if given.api else nullcontext(),
+        ):
             well = Bench(switch, sounds, QUICK if quick else FULL).run()
     print(f"\n{time.monotonic() - began:.0f} s in all.")
     sys.exit(0 if well else 1)
@@ -102,6 +107,14 @@ def machine_lines() -> list[str]:
     return lines
 
 
+def take_precedence() -> None:
+    """The load stands for the world outside, which does not wait for a processor of ours."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
+
+
 @dataclass
 class Bench:
     """One benchmark of one running instance."""
@@ -121,11 +134,7 @@ class Bench:
     def run(self) -> bool:
         """Measure everything and print it; True where nothing was lost."""
         self.ours = asyncio.run(prepare_instance(self.switch, self.sounds))
-        # The load stands for the world outside, which does not wait for a processor of ours.
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-        with suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(NICENESS))
+        take_precedence()
         with closing(Load(("127.0.0.1", self.switch.sip_port))) as load:
             self.load = load
             self._warm_up()

@@ -22,8 +22,10 @@ import uvloop
 from aiohttp import ClientSession, TCPConnector, web
 from sqlalchemy import insert
 
-from portal_api.main import build_app
+from portal_api.main import build_app, settle
 from portal_api.routing import Parts
+from settings import AccessSettings
+from store.call_legs import legs_of_call
 from store.calls import CallFilter, get_call, list_calls
 from store.database import Database, open_database
 from store.media import Media
@@ -33,6 +35,7 @@ from store.models import Base, Call, CallerKind, EndedBy, MessageSource, VoiceMe
 from store.pages import PageRequest
 from store.phonebook import EntryPageRequest, NewEntry, NewNumber, list_entries
 from store.phonebook_imports import add_entries
+from store.phonebook_names import read_names
 from tests.furnishing import FIRST_CALL, SECRET_KEY, Furnished, furnish
 from tests.postgres import create_database, running_postgres
 
@@ -131,12 +134,14 @@ async def _bare_calls(database: Database, account_id: str) -> Any:
 async def _bare_call(database: Database, account_id: str) -> Any:
     async with database.session() as session:
         row = await get_call(session, account_id, "bench-77")
+        await legs_of_call(session, "bench-77")
     return (row.id, row.caller, row.number and row.number.e164, row.started_at)
 
 
 async def _bare_messages(database: Database, account_id: str) -> Any:
     async with database.session() as session:
         page = await list_messages(session, account_id, MessageFilter(read=False), PageRequest())
+        await read_names(session, account_id, {row.caller for row in page.items if row.caller})
     return [(row.id, row.caller, row.number.e164, row.started_at, row.note) for row in page.items]
 
 
@@ -165,7 +170,8 @@ def serve(url: str, media: Path, account_id: str, port: Any) -> None:
 
     async def run() -> None:
         database = open_database(url)
-        app = build_app(Parts(database, Media(media), "bench", SECRET_KEY))
+        parts = Parts(database, Media(media), "bench", SECRET_KEY, access=AccessSettings(requests_per_s=0))
+        app = build_app(parts)
         bare = web.Application()
         for place, (_, query) in enumerate(REQUESTS.values()):
             bare.router.add_get(f"/{place}", _bare(database, account_id, query))
@@ -175,6 +181,7 @@ def serve(url: str, media: Path, account_id: str, port: Any) -> None:
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             ports.append(runner.addresses[0][1])
+        settle()
         port.send(ports)
         await asyncio.Event().wait()
 

@@ -1,23 +1,18 @@
 """Callers by the hundred out of one thread, cheap enough to share two processors with what they measure.
 
 One loop, one SIP socket and a few RTP sockets for all calls. Packets are made once: the same numbers and
-times serve every call, since each goes to another port of the switch. What arrives bears the kernel's
-time, so the loop may sleep while packets come. All times are of the wall clock, the kernel's own for
-packets.
+times serve every call, since each goes to another port of the switch.
 """
 
 import gc
-import heapq
-import select
 import socket
-import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 
 from bench.measure import LATE_PACKET_S, CallRecord, Gaps, Percentiles, Run, Script
+from bench.wire import CONTROL, LARGEST, SLOTS, Loop, stamp, stamped_pair, stamped_socket
 from tests.sip.audio import ULAW_SILENCE, encode_ulaw, frames, speech_like
 from tests.sip.dialog import Dialog
 from tests.sip.message import (
@@ -40,10 +35,6 @@ Peer = tuple[str, int]
 Packets = Sequence[bytes] | Mapping[int, bytes]
 
 LONGEST_CALL_S = 60
-SLOTS = 10
-SLOT_S = FRAME_S / SLOTS
-"""Every call sends in one of ten slots of 2 ms, so the loop wakes 500 times a second at most."""
-
 QUIET_S = 0.120
 """The start prompt is over when nothing came for so long."""
 
@@ -54,14 +45,7 @@ DIGIT_PACKETS = DIGIT_MS // 20
 RTP_SOCKETS = 8
 """More than one, since the system may grant each only a small buffer: together they outlast a hold-up."""
 
-RECEIVE_BUFFER = 8 * 1024 * 1024
-LARGEST = 4096
 SSRC = 0x44454E57
-SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
-"""Linux; the socket module has no names for them."""
-
-_TIMESTAMP = struct.Struct("@qq")
-_CONTROL = socket.CMSG_SPACE(_TIMESTAMP.size)
 
 
 @cache
@@ -127,8 +111,8 @@ class Load:
     def __init__(self, target: Peer, host: str = "127.0.0.1") -> None:
         self._target = target
         self._host = host
-        self._sip = _stamped_socket(host, 0)
-        pairs = [_stamped_pair(host) for _ in range(RTP_SOCKETS)]
+        self._sip = stamped_socket(host)
+        pairs = [stamped_pair(host) for _ in range(RTP_SOCKETS)]
         self._rtp, self._rtcp = [rtp for rtp, _ in pairs], [rtcp for _, rtcp in pairs]
         self._sip_port: int = self._sip.getsockname()[1]
         self._offers = [Audio(host, rtp.getsockname()[1]).pack() for rtp in self._rtp]
@@ -136,9 +120,7 @@ class Load:
         self._callers: dict[str, _Caller] = {}
         self._by_port: dict[int, _Caller] = {}
         self._slots: list[list[_Caller]] = [[] for _ in range(SLOTS)]
-        self._slot = 0
-        self._actions: list[tuple[float, int, Callable[[], None]]] = []
-        self._action_count = 0
+        self._loop = Loop()
         self._records: list[CallRecord] = []
         self._gaps = Gaps()
         self._lateness: list[float] = []
@@ -150,16 +132,22 @@ class Load:
 
     def run(self, plan: Sequence[tuple[float, Script]]) -> Run:
         """Place a call of each script at so many seconds from now; return when all have ended."""
-        self._gaps, self._lateness, self._records, self._actions = Gaps(), [], [], []
+        self._gaps, self._lateness, self._records = Gaps(), [], []
+        self._loop.clear()
         # Made before, not while calls wait.
         silence_packets(), speech_packets()
         gc.collect()
         gc.disable()
         began, cpu_began = time.time(), time.process_time()
         for at, script in plan:
-            self._at(began + at, partial(self._place, script))
+            self._loop.at(began + at, partial(self._place, script))
         try:
-            self._turn_until_done(len(plan))
+            self._loop.turn(
+                lambda: bool(self._callers) or len(self._records) < len(plan),
+                self._send_slot,
+                self._receive,
+                [self._sip],
+            )
         finally:
             gc.enable()
         return Run(
@@ -172,29 +160,12 @@ class Load:
 
     # ---- the loop
 
-    def _turn_until_done(self, planned: int) -> None:
-        slot_due = time.time()
-        while self._callers or len(self._records) < planned:
-            now = time.time()
-            while slot_due <= now:
-                self._send_slot(slot_due)
-                slot_due += SLOT_S
-            while self._actions and self._actions[0][0] <= now:
-                heapq.heappop(self._actions)[2]()
-            self._receive_sip()
-            self._receive_rtp()
-            pause = slot_due - time.time()
-            if pause > 0:
-                # Only SIP wakes the loop: audio waits in the buffer, with the time it came.
-                select.select([self._sip], [], [], pause)
-
-    def _at(self, moment: float, action: Callable[[], None]) -> None:
-        self._action_count += 1
-        heapq.heappush(self._actions, (moment, self._action_count, action))
+    def _receive(self) -> None:
+        self._receive_sip()
+        self._receive_rtp()
 
     def _send_slot(self, due: float) -> None:
-        self._slot = (self._slot + 1) % SLOTS
-        callers = self._slots[self._slot]
+        callers = self._slots[self._loop.slot]
         if not callers:
             return
         self._lateness.append(time.time() - due)
@@ -231,8 +202,8 @@ class Load:
         record.invited_at = time.time()
         self._send(invite)
         for wait_s in RESEND_S:
-            self._at(record.invited_at + wait_s, lambda: self._send_again(caller))
-        self._at(record.invited_at + script.length_s + GIVE_UP_S, lambda: self._give_up(caller))
+            self._loop.at(record.invited_at + wait_s, lambda: self._send_again(caller))
+        self._loop.at(record.invited_at + script.length_s + GIVE_UP_S, lambda: self._give_up(caller))
 
     def _send_again(self, caller: _Caller) -> None:
         if not caller.heard and not caller.over:
@@ -264,7 +235,7 @@ class Load:
         record.acked_at = time.time()
         caller.rtp.sendto(caller.packets[0], caller.media)
         caller.number = 1
-        caller.slot = self._slot
+        caller.slot = self._loop.slot
         self._slots[caller.slot].append(caller)
 
     def _acknowledge(self, caller: _Caller) -> None:
@@ -277,7 +248,7 @@ class Load:
         now = time.time()
         self._receive_rtp()
         if now - caller.heard_at < QUIET_S:
-            self._at(caller.heard_at + QUIET_S, lambda: self._await_quiet(caller))
+            self._loop.at(caller.heard_at + QUIET_S, lambda: self._await_quiet(caller))
             return
         assert caller.record.script.speech_s is not None
         caller.record.speech_at = now
@@ -311,7 +282,7 @@ class Load:
     def _receive_sip(self) -> None:
         while True:
             try:
-                data, control, _, _ = self._sip.recvmsg(LARGEST, _CONTROL)
+                data, control, _, _ = self._sip.recvmsg(LARGEST, CONTROL)
             except BlockingIOError:
                 return
             try:
@@ -320,9 +291,9 @@ class Load:
                 continue
             caller = self._callers.get(message.call_id)
             if isinstance(message, Request):
-                self._take_request(caller, message, _stamp(control))
+                self._take_request(caller, message, stamp(control))
             elif caller and message.cseq_method == "INVITE":
-                self._take_response(caller, message, _stamp(control))
+                self._take_response(caller, message, stamp(control))
 
     def _take_request(self, caller: _Caller | None, request: Request, at: float) -> None:
         if request.method == "ACK":
@@ -352,13 +323,13 @@ class Load:
         receive, buffer, by_port = rtp.recvmsg_into, [self._buffer], self._by_port
         while True:
             try:
-                _, control, _, peer = receive(buffer, _CONTROL)
+                _, control, _, peer = receive(buffer, CONTROL)
             except BlockingIOError:
                 return
             caller = by_port.get(peer[1])
             if caller:
                 header = self._buffer
-                self._take_packet(caller, _stamp(control), header[2] << 8 | header[3], header[1] >= 0x80)
+                self._take_packet(caller, stamp(control), header[2] << 8 | header[3], header[1] >= 0x80)
 
     def _take_packet(self, caller: _Caller, at: float, number: int, marker: bool) -> None:
         record, since = caller.record, at - caller.heard_at
@@ -388,7 +359,7 @@ class Load:
         caller.record.first_prompt_at = at
         if caller.record.script.speech_s is not None:
             expected = at + caller.record.script.start_prompt_s
-            self._at(expected, lambda: self._await_quiet(caller))
+            self._loop.at(expected, lambda: self._await_quiet(caller))
 
     # ---- the rest
 
@@ -397,31 +368,3 @@ class Load:
 
     def _send(self, message: Request | Response) -> None:
         self._sip.sendto(message.pack(), self._target)
-
-
-def _stamp(control: list[tuple[int, int, bytes]]) -> float:
-    """When the kernel took the datagram in."""
-    seconds, nanoseconds = _TIMESTAMP.unpack_from(control[0][2])
-    return float(seconds + nanoseconds / 1e9)
-
-
-def _stamped_socket(host: str, port: int) -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    # Root may have more than the system's limit.
-    with suppress(PermissionError):
-        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
-    made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    made.setblocking(False)
-    made.bind((host, port))
-    return made
-
-
-def _stamped_pair(host: str) -> tuple[socket.socket, socket.socket]:
-    """RTP, and the next port for RTCP: nobody reads it, it only must not be refused."""
-    while True:
-        rtp = _stamped_socket(host, 0)
-        try:
-            return rtp, _stamped_socket(host, rtp.getsockname()[1] + 1)
-        except OSError:
-            rtp.close()

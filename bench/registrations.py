@@ -198,7 +198,7 @@ async def measure(switch: RunningSwitch, count: int) -> list[str]:
         took = await phones.register_all(devices)
         print(f"registered: {took:.1f} s ({2 * count / took:.0f} requests/s)", flush=True)
         print(f"it worked on for {await calm(switch):.1f} s", flush=True)
-        parts = {name: switch.pid(name) for name in ("asterisk", "controller", "signals")}
+        parts = {name: switch.pid(name) for name in ("asterisk", "controller", "after_calls")}
         idle, idle_s = await spent(parts, lambda: asyncio.sleep(IDLE_S))
         busy, busy_s = await spent(parts, lambda: phones.register_all(devices))
         for name in parts:

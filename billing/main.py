@@ -190,8 +190,8 @@ async def _keep_telling(database: Database, worker: Worker, state: State, name: 
     """Say how we are. Calls are taken without us, so what is wrong with money is a reason only."""
     while True:
         with suppress(SQLAlchemyError, OSError, TimeoutError):
-            async with asyncio.timeout(REPORT_S), database.session() as session:
+            async with asyncio.timeout(REPORT_S):
                 reason = "; ".join(part for part in (worker.problem, state.reason) if part)
                 figures = {"pid": os.getpid(), "busy": worker.busy, "unrated": state.unrated}
-                await report(session, name, not worker.problem, reason, figures)
+                await report(database, name, not worker.problem, reason, figures)
         await asyncio.sleep(REPORT_S)

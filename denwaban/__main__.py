@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from denwaban.archive import BackupRefused
 from settings import SettingsRefused, read_settings
 from store.e164 import NotAPhoneNumber
 from store.errors import NotFound, StoreError
-from store.models import NumberUse, Role
+from store.models import DidLocation, NumberStyle, NumberUse, Role
+from store.trunks import CODECS
 
 TOKEN_ROLES = [role.value for role in Role if role is not Role.MEMBER]
 Parser = argparse.ArgumentParser
@@ -57,6 +59,8 @@ def _parser() -> Parser:
     _accounts(_group(subjects, "account", "customers"))
     _numbers(_group(subjects, "number", "phone numbers"))
     _devices(_group(subjects, "device", "SIP IDs"))
+    _trunks(_group(subjects, "trunk", "lines to carriers"))
+    _calls(_group(subjects, "calls", "call details"))
     _users(_group(subjects, "user", "people who sign in"))
     _tokens(_group(subjects, "token", "API tokens"))
     _command(subjects, "status", commands.show_status, "how it is doing; exit status 1 where it is not ready")
@@ -103,6 +107,40 @@ def _devices(group: Any) -> None:
     create.add_argument("--username")
     create.add_argument("--name", default="")
     _of_account(_command(group, "list", commands.list_devices, "list an account's SIP IDs"))
+
+
+def _trunks(group: Any) -> None:
+    create = _command(group, "create", commands.create_trunk, "make a trunk; it is in use at once")
+    create.add_argument("name")
+    create.add_argument("--uri", required=True, help="where calls go, as sip:192.0.2.1:5060;transport=tcp")
+    create.add_argument("--priority", type=int, default=10, help="smaller ones are tried first")
+    create.add_argument("--accept", action="append", default=[], help="network it calls from; repeatable")
+    create.add_argument("--registers", action="store_true", help="log in there; calls come over that")
+    create.add_argument("--username")
+    create.add_argument("--password-file", type=Path, help="a file that holds it; - is standard input")
+    create.add_argument("--from-domain")
+    create.add_argument("--did", choices=[one.value for one in DidLocation], default=DidLocation.REQUEST_URI)
+    create.add_argument("--numbers", choices=[one.value for one in NumberStyle], default=NumberStyle.NATIONAL)
+    create.add_argument("--codec", action="append", choices=CODECS, help="repeatable; without it: all")
+    create.add_argument("--t38", action="store_true", help="faxes over T.38")
+    create.add_argument("--emergency", action="store_true", help="takes 110, 118 and 119")
+    create.add_argument("--disabled", action="store_true", help="not in use yet")
+    _command(group, "list", commands.list_trunks, "list all trunks, and where they are registered")
+    delete = _command(group, "delete", commands.delete_trunk, "delete a trunk; calls on it go on")
+    delete.add_argument("trunk", help="its id or its name")
+
+
+def _calls(group: Any) -> None:
+    about = "make a month of call details again from Asterisk's events; exit status 1 where they differ"
+    recompute = _command(group, "recompute", commands.recompute_calls, about)
+    recompute.add_argument("--month", required=True, type=_month, help="Japan's, as 2026-11")
+
+
+def _month(text: str) -> tuple[int, int]:
+    if not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", text):
+        raise argparse.ArgumentTypeError("wants a month, as 2026-11")
+    year, month = text.split("-")
+    return int(year), int(month)
 
 
 def _users(group: Any) -> None:

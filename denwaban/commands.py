@@ -5,9 +5,10 @@ import contextlib
 import fcntl
 import getpass
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,30 @@ from denwaban.account_files import exported, imported, read_file
 from denwaban.archive import BackupRefused, verified
 from denwaban.backup import back_up
 from denwaban.restore import restore
-from denwaban.status import read_status
+from denwaban.status import read_status, shown_states
+from pbx.details.recompute import recompute
 from settings import Settings
-from store import accounts, audit, devices, numbers, passwords, tokens, users
+from store import accounts, audit, devices, numbers, passwords, tokens, trunks, users
+from store.calls import month_span
 from store.database import open_database
 from store.e164 import parse_e164
-from store.errors import Conflict, NotFound
+from store.errors import Conflict, NotFound, Unusable
 from store.media import Media
 from store.migrate import migrate
-from store.models import Account, ActorKind, Device, NumberUse, PhoneNumber, Role, Token, User, now
+from store.models import (
+    Account,
+    ActorKind,
+    Device,
+    DidLocation,
+    NumberStyle,
+    NumberUse,
+    PhoneNumber,
+    Role,
+    Token,
+    Trunk,
+    User,
+    now,
+)
 
 Given = argparse.Namespace
 Json = dict[str, Any]
@@ -118,6 +134,67 @@ async def list_devices(given: Given, settings: Settings) -> Json:
         return {"devices": [{"id": row.id, "username": row.username, "name": row.name} for row in rows]}
 
 
+async def create_trunk(given: Given, settings: Settings) -> Json:
+    fields = trunks.TrunkFields(
+        name=given.name,
+        enabled=not given.disabled,
+        priority=given.priority,
+        uri=given.uri,
+        accept=[_network(text) for text in given.accept],
+        registers=given.registers,
+        username=given.username,
+        password=_read_password(given.password_file) if given.password_file else None,
+        from_domain=given.from_domain,
+        did_location=DidLocation(given.did),
+        number_style=NumberStyle(given.numbers),
+        codecs=given.codec or list(trunks.CODECS),
+        t38=given.t38,
+        emergency=given.emergency,
+    )
+    async with working(settings) as session:
+        trunk = await trunks.create_trunk(session, settings.secret_key, **fields)
+        return {"id": trunk.id, "name": trunk.name, "uri": trunk.uri}
+
+
+def _network(text: str) -> str:
+    try:
+        return trunks.network(text)
+    except ValueError:
+        raise Unusable("accept", "network") from None
+
+
+def _read_password(file: Path) -> str:
+    """Its first line; of standard input where the file is `-`. Never an argument: everybody sees those."""
+    text = sys.stdin.readline() if str(file) == "-" else file.read_text()
+    return text.partition("\n")[0]
+
+
+async def list_trunks(_given: Given, settings: Settings) -> Json:
+    async with working(settings) as session:
+        rows = list(await session.scalars(select(Trunk).order_by(Trunk.priority, Trunk.created_at)))
+        states = await trunks.trunk_states(session, [row.id for row in rows])
+        return {
+            "trunks": [
+                {
+                    "id": row.id,
+                    "name": row.name,
+                    "enabled": row.enabled,
+                    "priority": row.priority,
+                    "uri": row.uri,
+                    "registrations": shown_states(states.get(row.id, ())),
+                }
+                for row in rows
+            ]
+        }
+
+
+async def delete_trunk(given: Given, settings: Settings) -> Json:
+    async with working(settings) as session:
+        trunk = await trunks.find_trunk(session, given.trunk)
+        await trunks.delete_trunk(session, trunk.id)
+        return {"id": trunk.id, "deleted": True}
+
+
 async def create_user(given: Given, settings: Settings) -> Json:
     password = passwords.made_up()
     async with working(settings) as session:
@@ -178,6 +255,27 @@ async def show_status(_given: Given, settings: Settings) -> Json:
     finally:
         await database.close()
     if not told["ready"]:
+        raise Failed(told)
+    return told
+
+
+async def recompute_calls(given: Given, settings: Settings) -> Json:
+    database = open_database(settings.database_url)
+    try:
+        since, until = month_span(*given.month)
+        found = await recompute(database, settings.node, settings.channel_events, since, until)
+    finally:
+        await database.close()
+    told = {
+        "node": settings.node,
+        "legs": found.legs,
+        "calls": found.calls,
+        "running": found.running,
+        "unreadable_lines": found.unreadable,
+        "events_since": found.events_since and found.events_since.isoformat(),
+        "differences": [asdict(one) for one in found.differences],
+    }
+    if found.differences:
         raise Failed(told)
     return told
 

@@ -1,6 +1,7 @@
 """How the instance is doing, as its database and its folders show it."""
 
 import shutil
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -8,14 +9,28 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from settings import Settings
 from store.database import Database
 from store.migrate import alembic_config
-from store.models import Account, Device, Job, PartReport, PhoneNumber, User, VoiceMessage, now
+from store.models import (
+    Account,
+    Device,
+    Job,
+    PartReport,
+    PhoneNumber,
+    Trunk,
+    TrunkRegistration,
+    User,
+    VoiceMessage,
+    now,
+)
 from store.reports import read_all
+from store.trunks import trunk_states
 
 SILENT = timedelta(seconds=6)
+FORGOTTEN = timedelta(seconds=30)
 COUNTED = {
     "accounts": Account,
     "numbers": PhoneNumber,
@@ -47,10 +62,32 @@ async def read_status(database: Database, settings: Settings) -> dict[str, Any]:
             for name, model in COUNTED.items()
         }
         states = select(Job.state, func.count()).group_by(Job.state)
+        told["trunks"] = await _trunks(session)
         told["jobs"] = {state.value: count for state, count in await session.execute(states)}
     told["parts"] = parts
     told["ready"] = bool(parts) and all(part["ready"] for part in parts)
     return told
+
+
+async def _trunks(session: AsyncSession) -> list[dict[str, Any]]:
+    """The trunks in use that log in. One that cannot does not make the instance unready: others may do."""
+    rows = list(
+        await session.scalars(select(Trunk).where(Trunk.enabled, Trunk.registers).order_by(Trunk.name))
+    )
+    states = await trunk_states(session, [row.id for row in rows])
+    return [{"name": row.name, "registrations": shown_states(states.get(row.id, ()))} for row in rows]
+
+
+def shown_states(states: Sequence[TrunkRegistration]) -> list[dict[str, str]]:
+    """Where a trunk is registered, as it is printed. What was read long ago is not known any more."""
+    return [
+        {
+            "node": row.node,
+            "state": row.state.value if now() - row.read_at < FORGOTTEN else "unknown",
+            "since": row.since.isoformat(timespec="seconds"),
+        }
+        for row in states
+    ]
 
 
 def _part(report: PartReport) -> dict[str, Any]:

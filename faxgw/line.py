@@ -65,8 +65,8 @@ class Line(Protocol):
     async def look(self) -> Mapping[str, Alive]:
         """The calls that go on, by their ids; no older than a second."""
 
-    async def channel_ids(self) -> set[str]:
-        """The unique ids of all channels."""
+    async def receiving(self) -> set[str]:
+        """The ids of faxes whose calls go on."""
 
     async def hang_up(self, attempt_id: str) -> None:
         """End the call, where it goes on."""
@@ -136,8 +136,10 @@ class AsteriskLine:
                 found[session.channel] = _count(told.pagestransmitted)
         return found
 
-    async def channel_ids(self) -> set[str]:
-        return {channel.uniqueid for channel in await self._ami.entries("CoreShowChannels")}
+    async def receiving(self) -> set[str]:
+        channels = await self._ami.entries("CoreShowChannels")
+        # An Asterisk of the faxes' own has the id for an account code: the call began in another one.
+        return {one.uniqueid for one in channels} | {one.accountcode for one in channels}
 
     async def hang_up(self, attempt_id: str) -> None:
         for channel in (await self._look()).get(attempt_id, Alive()).channels:

@@ -38,7 +38,7 @@ def main() -> None:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run until told to stop. Calls that go on are Asterisk's: whoever starts next looks after them."""
     database = open_database(settings.database_url)
-    ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
+    ami = Ami("127.0.0.1", settings.fax_ami_port, settings.ami_password)
     parts = Parts(
         database=database,
         media=Media(settings.media),
@@ -78,8 +78,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 "documents": preparing.busy,
             }
             try:
-                async with asyncio.timeout(REPORT_S), database.session() as session:
-                    await report(session, name, not reason, reason, figures)
+                async with asyncio.timeout(REPORT_S):
+                    await report(database, name, not reason, reason, figures)
             except (SQLAlchemyError, OSError, TimeoutError) as problem:
                 log.warning("no report: %s", type(problem).__name__, extra={"action": "report_failed"})
             await asyncio.sleep(REPORT_S)

@@ -135,7 +135,8 @@ def _not_answered(slip: FaxSlip) -> Outcome:
 
 
 NEVER_BEGAN = Outcome(Class.NETWORK, "not_dialled", TEXTS[Class.NETWORK])
-DIED_UNANSWERED = Outcome(Class.NETWORK, "line_restarted", TEXTS[Class.NETWORK])
+LINE_RESTARTED = "line_restarted"
+DIED_UNANSWERED = Outcome(Class.NETWORK, LINE_RESTARTED, TEXTS[Class.NETWORK])
 UNKNOWN_TEXT = (
     "送信中に障害が起き、相手に届いたかどうか確認できません。相手に確認のうえ、必要なら再送してください。"
 )
@@ -146,5 +147,5 @@ def died(slip: FaxSlip, pages_seen: int, watched: bool) -> Outcome:
     if slip.answered_at is None:
         return DIED_UNANSWERED
     if watched:
-        return Outcome(Class.CUT_OFF, "line_restarted", cut_off_text(pages_seen), pages_seen)
-    return Outcome(Class.UNKNOWN, "line_restarted", UNKNOWN_TEXT, pages_seen)
+        return Outcome(Class.CUT_OFF, LINE_RESTARTED, cut_off_text(pages_seen), pages_seen)
+    return Outcome(Class.UNKNOWN, LINE_RESTARTED, UNKNOWN_TEXT, pages_seen)

@@ -9,8 +9,8 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from faxgw.parts import Parts
+from faxpages.contents import Cover
 from faxpages.errors import DocumentRefused, WorkshopBroken
-from faxpages.paper import Cover, write_cover
 from faxpages.refusals import TEXTS
 from faxpages.workshop import gothic, render
 from store import fax_queue
@@ -38,6 +38,13 @@ async def prepare_fax(parts: Parts, job: TakenJob) -> None:
         raise Later(f"the pages: {broken}", retry_s(job.attempts), counts=False) from broken
 
 
+def _draw_cover(told: Cover, path: Path) -> None:
+    # A cover is seldom drawn, and what draws it is larger than this whole service.
+    from faxpages.paper import write_cover
+
+    write_cover(told, path, gothic())
+
+
 async def _prepare(parts: Parts, job: TakenJob) -> None:
     async with parts.database.session() as session:
         submission = await session.get(FaxSubmission, job.subject_id)
@@ -58,7 +65,7 @@ async def _prepare(parts: Parts, job: TakenJob) -> None:
         if submission.cover is not None:
             to = [national(E164(fax.other_party or "")) for fax in faxes]
             told = Cover(**submission.cover, sender=national(E164(number.e164)), to=tuple(to), at=now())
-            await asyncio.to_thread(write_cover, told, cover, gothic())
+            await asyncio.to_thread(_draw_cover, told, cover)
             pdfs.insert(0, cover)
         pages = await render(pdfs, PAGES_GUESSED, tiff, pdf)
         names = f"faxes/{submission.created_at:%Y/%m/%d}/{submission.id}"

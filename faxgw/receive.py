@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ami.errors import AsteriskAway, AsteriskRefused
 from faxgw.line import read_slip
-from faxgw.outcomes import outcome_of
+from faxgw.outcomes import LINE_RESTARTED, outcome_of
 from faxgw.parts import Parts
 from faxpages.errors import PagesUnreadable, WorkshopBroken
 from faxpages.workshop import Bench, Received
@@ -122,7 +122,7 @@ class Receiving:
             await self._forget(call_id, age_s)
         elif slip.ended_at is not None:
             await self._adopt(bench, call_id, slip)
-        elif age_s > SETTLED_S and call_id not in await self._parts.line.channel_ids():
+        elif age_s > SETTLED_S and call_id not in await self._parts.line.receiving():
             # It may have ended since we read it.
             again = await asyncio.to_thread(read_slip, self._parts.spool, call_id)
             if again == found:
@@ -223,7 +223,7 @@ def _judged(slip: FaxSlip, pages: Received) -> tuple[FaxState, FaxResultClass, s
     outcome = outcome_of(slip, 0)
     if pages.pages:
         text = f"途中で切れました。{pages.pages}ページまで受信しました。"
-        code = outcome.code if slip.ended_at else "line_restarted"
+        code = outcome.code if slip.ended_at else LINE_RESTARTED
         return FaxState.PARTIAL, FaxResultClass.CUT_OFF, code, text
     return FaxState.FAILED, outcome.result, outcome.code, NOTHING_TEXT
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from faxgw.outcomes import LINE_RESTARTED
 from store.models import FaxResultClass as Class
 from store.models import FaxTransport
 
@@ -71,6 +72,9 @@ def next_try(tried: Sequence[Tried], unit_s: float) -> Again | None:
 
 def _next_values(tried: Sequence[Tried]) -> Values | None:
     last = tried[-1]
+    if last.code == LINE_RESTARTED:
+        # That was our side's, and says nothing of the far one's.
+        return last.values
     match last.result:
         case Class.NOT_CAPABLE:
             return _for_a_simple_machine(last)

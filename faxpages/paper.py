@@ -1,8 +1,7 @@
 """Pages of our own, by reportlab: the cover page and the transmission report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -16,25 +15,11 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Flowable, Image, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
+from faxpages.contents import Cover, Tried
+
 JAPAN = timezone(timedelta(hours=9))
 EMBEDDED, NAMED = "IPAexGothic", "HeiseiKakuGo-W5"
 MOST_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Cover:
-    """What stands on a cover page."""
-
-    sender: str
-    """Our number."""
-    to: tuple[str, ...]
-    """The destinations' numbers."""
-    at: datetime
-    addressee: str = ""
-    """Whom it is for, in words."""
-    company: str = ""
-    subject: str = ""
-    message: str = ""
 
 
 def write_cover(cover: Cover, path: Path, font: Path | None) -> None:
@@ -57,17 +42,6 @@ def write_cover(cover: Cover, path: Path, font: Path | None) -> None:
         *(Paragraph(escape(line) or "&nbsp;", body) for line in cover.message.split("\n")),
     ]
     _document(path, "FAX送付状").build(story)
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One call, as the report shows it."""
-
-    at: datetime
-    result: str
-    code: str
-    pages: str
-    transport: str
 
 
 def write_report(

@@ -5,10 +5,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from pbx.dialplan.fax_asterisk import render_fax_asterisk
 from pbx.dialplan.render import AsteriskFolders, render_all
 from settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+CONF = CHECKOUT / "asterisk-conf"
 
 
 class NotSetUp(Exception):
@@ -35,27 +37,45 @@ def find_asterisk() -> Tool:
 
 
 def folders_of(settings: Settings, tool: Tool) -> AsteriskFolders:
+    return _folders(settings, tool, settings.var / "asterisk")
+
+
+def fax_folders_of(settings: Settings, tool: Tool) -> AsteriskFolders:
+    """Of an Asterisk of the faxes' own; the spool of faxes stays where it is."""
+    return _folders(settings, tool, settings.var / "fax-asterisk")
+
+
+def _folders(settings: Settings, tool: Tool, state: Path) -> AsteriskFolders:
     return AsteriskFolders(
-        etc=settings.var / "asterisk" / "etc",
+        etc=state / "etc",
         modules=tool.module_folder,
         data=tool.data_folder,
-        state=settings.var / "asterisk",
+        state=state,
         sounds=settings.sounds,
     )
 
 
 def write_configuration(settings: Settings, folders: AsteriskFolders) -> None:
     """Lay out Asterisk's folders: `asterisk-conf/` as it is, beside it what depends on settings."""
-    for folder in ("lib/keys", "run", "log", "spool", "cel"):
-        (folders.state / folder).mkdir(parents=True, exist_ok=True)
     for spool in (settings.recording_spool, settings.call_spool, settings.fax_spool / "out"):
         spool.mkdir(parents=True, exist_ok=True)
+    _lay_out(folders, [CONF], render_all(settings, folders))
+
+
+def write_fax_configuration(settings: Settings, folders: AsteriskFolders) -> None:
+    """Lay out the folders of an Asterisk of the faxes; in `asterisk-conf/fax/` stands what differs."""
+    _lay_out(folders, [CONF, CONF / "fax"], render_fax_asterisk(settings, folders))
+
+
+def _lay_out(folders: AsteriskFolders, sources: list[Path], rendered: dict[str, str]) -> None:
+    for folder in ("lib/keys", "run", "log", "spool", "cel"):
+        (folders.state / folder).mkdir(parents=True, exist_ok=True)
     folders.etc.mkdir(exist_ok=True)
     # The passwords of ARI and AMI stand in there.
     folders.etc.chmod(0o700)
-    for source in (CHECKOUT / "asterisk-conf").glob("*.conf"):
+    for source in (path for folder in sources for path in folder.glob("*.conf")):
         shutil.copyfile(source, folders.etc / source.name)
-    for name, text in render_all(settings, folders).items():
+    for name, text in rendered.items():
         (folders.etc / name).write_text(text)
 
 

@@ -14,11 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
-from launch.asterisk import NotSetUp, asterisk_command, find_asterisk, folders_of, write_configuration
+from launch.asking import ask
+from launch.asterisk import (
+    NotSetUp,
+    asterisk_command,
+    fax_folders_of,
+    find_asterisk,
+    folders_of,
+    write_configuration,
+    write_fax_configuration,
+)
 from launch.child import Child, last_lines
 from launch.release import release_callers
+from pbx.dialplan.render import AsteriskFolders
 from settings import Settings, SettingsRefused, read_settings
 from settings.logs import log_to
 
@@ -28,6 +36,9 @@ LOGS_KEPT = 5
 MINDING_S = 30.0
 GIVES_WAY = 19
 """Niceness of what comes after calls: a caller's packets come before a text message about another."""
+
+STANDS_BACK = 5
+"""Niceness of the API: who waits for a list waits a little longer where callers need the processor."""
 
 COMES_FIRST = -10
 """Niceness of the control plane, where we may give it: callers wait for its one thread, and on a full machine
@@ -77,11 +88,17 @@ def check_ports(settings: Settings) -> None:
         "DENWABAN_AGI_PORT": ("127.0.0.1", settings.agi_port),
         "DENWABAN_API_PORT": (settings.bind, settings.api_port),
     }
+    if settings.has_fax_asterisk:
+        tcp["DENWABAN_FAX_AMI_PORT"] = ("127.0.0.1", settings.own_fax_ami_port)
     taken = [
         f"{name} {port}" for name, (host, port) in tcp.items() if not _free(host, port, socket.SOCK_STREAM)
     ]
     if not _free(settings.bind, settings.sip_port, socket.SOCK_DGRAM):
         taken.append(f"DENWABAN_SIP_PORT {settings.sip_port}/udp")
+    if settings.has_fax_asterisk and not _free(
+        settings.loopback_host.strip("[]"), settings.fax_sip_port, socket.SOCK_DGRAM
+    ):
+        taken.append(f"DENWABAN_FAX_SIP_PORT {settings.fax_sip_port}/udp")
     if taken:
         raise CannotStart("these ports are in use, set others: " + ", ".join(taken))
 
@@ -115,6 +132,7 @@ class Instance:
         self._ready = False
         tool = find_asterisk()
         self._folders = folders_of(settings, tool)
+        self._fax_folders = fax_folders_of(settings, tool) if settings.has_fax_asterisk else None
         environment = dict(os.environ)
         logs = settings.var / "log"
 
@@ -124,9 +142,13 @@ class Instance:
         python = [sys.executable, "-m"]
         self._asterisk = child("asterisk", asterisk_command(tool, self._folders))
         self._controller = child("controller", [*python, "pbx"], COMES_FIRST)
-        self._api = child("api", [*python, "portal_api"])
+        self._api = child("api", [*python, "portal_api"], STANDS_BACK)
         self._after_calls = child("after_calls", [*python, "launch.after_calls"], GIVES_WAY)
-        self._children = [self._asterisk, self._controller, self._api, self._after_calls]
+        self._asterisks = [self._asterisk]
+        if self._fax_folders is not None:
+            self._asterisks.append(child("fax_asterisk", asterisk_command(tool, self._fax_folders)))
+        self._services = [self._controller, self._api, self._after_calls]
+        self._children = [*self._asterisks, *self._services]
 
     async def run(self, stop: asyncio.Event) -> None:
         self._ready_file.unlink(missing_ok=True)
@@ -135,10 +157,12 @@ class Instance:
         began = time.monotonic()
         print(f"Denwaban starts in {self._settings.var} ...", flush=True)
         write_configuration(self._settings, self._folders)
-        minding: list[asyncio.Task[None]] = [asyncio.create_task(self._asterisk.run())]
+        if self._fax_folders is not None:
+            write_fax_configuration(self._settings, self._fax_folders)
+        minding: list[asyncio.Task[None]] = [asyncio.create_task(one.run()) for one in self._asterisks]
         try:
             await self._seed()
-            minding += [asyncio.create_task(one.run()) for one in self._children[1:]]
+            minding += [asyncio.create_task(one.run()) for one in self._services]
             minding.append(asyncio.create_task(self._turn_logs_over()))
             if await self._until_ready(stop):
                 self._ready = True
@@ -153,7 +177,7 @@ class Instance:
             self._ready_file.unlink(missing_ok=True)
             print("Denwaban stops ...", flush=True)
             # Asterisk first: it says good-bye to every caller, and the control plane keeps what was said.
-            await asyncio.gather(self._api.stop(5), self._asterisk.stop(10))
+            await asyncio.gather(self._api.stop(5), *(one.stop(10) for one in self._asterisks))
             await self._controller.stop(10)
             await self._after_calls.stop(10)
             for task in minding:
@@ -175,20 +199,16 @@ class Instance:
         """
         reason = "nothing answers yet"
         deadline = time.monotonic() + READY_LIMIT_S
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
-            while time.monotonic() < deadline:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.1):
-                        await stop.wait()
-                        return False
-                try:
-                    async with http.get(f"{self._settings.api_url}/readyz") as answer:
-                        said = await answer.json()
-                    if said["ready"]:
-                        return True
-                    reason = "; ".join(f"{p['part']}: {p['reason']}" for p in said["parts"] if not p["ready"])
-                except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
-                    pass
+        while time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await stop.wait()
+                    return False
+            with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+                _, said = await ask(f"{self._settings.api_url}/readyz")
+                if said["ready"]:
+                    return True
+                reason = "; ".join(f"{p['part']}: {p['reason']}" for p in said["parts"] if not p["ready"])
         outputs = "\n".join(
             f"--- {one.name}:\n{last_lines(self._settings.var / 'log' / f'{one.name}.out')}"
             for one in self._children
@@ -231,23 +251,24 @@ class Instance:
 
     async def _turn_logs_over(self) -> None:
         """Asterisk's log by size: it cannot do that by itself below a gigabyte."""
-        folder = self._folders.state / "log"
         while True:
             await asyncio.sleep(MINDING_S)
-            current = folder / "asterisk.log"
-            if current.exists() and current.stat().st_size > LOG_LIMIT_BYTES:
-                await self._logger_rotate()
-            for old in sorted(folder.glob("asterisk.log.*"))[LOGS_KEPT:]:
-                old.unlink(missing_ok=True)
+            for folders in filter(None, (self._folders, self._fax_folders)):
+                current = folders.state / "log" / "asterisk.log"
+                if current.exists() and current.stat().st_size > LOG_LIMIT_BYTES:
+                    await _logger_rotate(folders)
+                for old in sorted(current.parent.glob("asterisk.log.*"))[LOGS_KEPT:]:
+                    old.unlink(missing_ok=True)
             for output in (self._settings.var / "log").glob("*.out"):
                 if output.stat().st_size > LOG_LIMIT_BYTES:
                     # What the processes say beside their logs; they append, so it may be cut.
                     os.truncate(output, 0)
 
-    async def _logger_rotate(self) -> None:
-        command = [*find_asterisk().command, "-C", str(self._folders.etc / "asterisk.conf")]
-        process = await asyncio.create_subprocess_exec(
-            *command, "-rx", "logger rotate", stdout=asyncio.subprocess.DEVNULL, start_new_session=True
-        )
-        if await process.wait():
-            log.warning("Asterisk's log could not be turned over")
+
+async def _logger_rotate(folders: AsteriskFolders) -> None:
+    command = [*find_asterisk().command, "-C", str(folders.etc / "asterisk.conf")]
+    process = await asyncio.create_subprocess_exec(
+        *command, "-rx", "logger rotate", stdout=asyncio.subprocess.DEVNULL, start_new_session=True
+    )
+    if await process.wait():
+        log.warning("Asterisk's log could not be turned over")

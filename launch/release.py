@@ -7,11 +7,12 @@ one that cannot start, or hangs; one that hangs for long is killed.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
-import aiohttp
-
+from launch.asking import ask
 from pbx.dialplan.names import APPLICATION, CONTEXT_AWAY
 from settings import Settings
 
@@ -23,23 +24,27 @@ SILENT_S = 6.0
 
 HANGING_S = 15.0
 
+Ari = Callable[[str, str], Awaitable[tuple[int, Any]]]
+"""Asks ARI by method and path: the status, and what it answered."""
+
 
 async def release_callers(settings: Settings, kill_controller: Callable[[], None]) -> None:
     """Watch, and hand waiting callers to the dialplan while the control plane shows no life; for ever."""
-    headers = {"Authorization": aiohttp.encode_basic_auth(APPLICATION, settings.ari_password)}
-    async with aiohttp.ClientSession(
-        f"http://127.0.0.1:{settings.ari_port}/", headers=headers, timeout=aiohttp.ClientTimeout(total=3)
-    ) as ari:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            silent_s = _silent_s(settings)
-            if silent_s > HANGING_S:
-                kill_controller()
-            if silent_s > SILENT_S:
-                try:
-                    await _release(ari, settings.recording_spool)
-                except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as problem:
-                    log.warning("callers cannot be released: %s", problem)
+
+    async def ari(method: str, path: str) -> tuple[int, Any]:
+        url = f"http://127.0.0.1:{settings.ari_port}/ari/{path}"
+        return await ask(url, method, APPLICATION, settings.ari_password)
+
+    while True:
+        await asyncio.sleep(LOOK_S)
+        silent_s = _silent_s(settings)
+        if silent_s > HANGING_S:
+            kill_controller()
+        if silent_s > SILENT_S:
+            try:
+                await _release(ari, settings.recording_spool)
+            except (OSError, KeyError, TypeError, ValueError) as problem:
+                log.warning("callers cannot be released: %s", problem)
 
 
 def _silent_s(settings: Settings) -> float:
@@ -49,12 +54,12 @@ def _silent_s(settings: Settings) -> float:
         return 0.0
 
 
-async def _records(ari: aiohttp.ClientSession, channel: str, spool: Path) -> bool:
+async def _records(ari: Ari, channel: str, spool: Path) -> bool:
     """Whether the channel is being recorded, or will be: into its first file or one that followed."""
     for name in _file_names(channel, spool):
-        async with ari.get(f"ari/recordings/live/{name}") as recording:
-            if recording.status == 200:
-                return True
+        status, _ = await ari("GET", f"recordings/live/{name}")
+        if status == 200:
+            return True
     return False
 
 
@@ -62,15 +67,14 @@ def _file_names(channel: str, spool: Path) -> set[str]:
     return {channel, *(path.stem for path in spool.glob(f"{channel}-*.wav"))}
 
 
-async def _release(ari: aiohttp.ClientSession, spool: Path) -> None:
-    async with ari.get(f"ari/applications/{APPLICATION}") as answer:
-        if answer.status != 200:
-            return
-        channels = (await answer.json())["channel_ids"]
-    for channel in channels:
+async def _release(ari: Ari, spool: Path) -> None:
+    status, application = await ari("GET", f"applications/{APPLICATION}")
+    if status != 200:
+        return
+    for channel in application["channel_ids"]:
         if await _records(ari, channel, spool):
             # Its own limits end it; then the dialplan says thank you.
             continue
-        query = {"context": CONTEXT_AWAY, "extension": "s", "priority": "1"}
-        async with ari.post(f"ari/channels/{channel}/continue", params=query) as answer:
-            log.warning("a waiting caller goes to the dialplan: %d", answer.status)
+        query = urlencode({"context": CONTEXT_AWAY, "extension": "s", "priority": "1"})
+        status, _ = await ari("POST", f"channels/{channel}/continue?{query}")
+        log.warning("a waiting caller goes to the dialplan: %d", status)

@@ -77,7 +77,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _keep_reporting(database: Database, worker: Worker, name: str) -> None:
     while True:
         with suppress(SQLAlchemyError, OSError, TimeoutError):
-            async with asyncio.timeout(REPORT_S), database.session() as session:
+            async with asyncio.timeout(REPORT_S):
                 figures = {"pid": os.getpid(), "busy": worker.busy}
-                await report(session, name, not worker.problem, worker.problem, figures)
+                await report(database, name, not worker.problem, worker.problem, figures)
         await asyncio.sleep(REPORT_S)

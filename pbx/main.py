@@ -63,6 +63,7 @@ async def run(settings: Settings) -> None:
     keeping = Keeping(media, journal, calls)
     ari = AriSession("127.0.0.1", settings.ari_connect_port, settings.ari_password)
     ami = Ami("127.0.0.1", settings.ami_port, settings.ami_password)
+    fax_ami = Ami("127.0.0.1", settings.fax_ami_port, settings.ami_password)
     runner = Runner(
         Parts(
             ari=ari,
@@ -140,7 +141,11 @@ async def run(settings: Settings) -> None:
     background.start("ami", ami.run())
     background.start("ari", ari.run(on_connected, runner.on_event))
     background.start("provisioning", provisioner.run())
-    background.start("fax watch", FaxWatch(ari, ami, settings.fax_spool).run())
+    if settings.has_fax_asterisk:
+        background.start("ami of the faxes", fax_ami.run())
+        background.start("fax watch", FaxWatch(fax_ami, settings.fax_spool, ami).run())
+    else:
+        background.start("fax watch", FaxWatch(ami, settings.fax_spool).run())
     background.start("adoption", adoption.run())
     background.start("meter", Meter(database, ari, ami, settings.node, settings.sounds / WARNING).run())
     background.start("heartbeat", keep_beating())

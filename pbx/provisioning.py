@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from pbx.asterisk.ami import Ami
 from pbx.asterisk.ari import AriSession
 from pbx.dialplan import names
-from pbx.dialplan.render import Objects, device_objects
+from pbx.dialplan.devices import device_objects
+from pbx.dialplan.render import Objects
 from pbx.dialplan.trunks import endpoint_of, told_of_trunks, trunk_objects
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.inbound import Action, decide
@@ -29,7 +30,7 @@ from store.arrivals import Arrival, Listed
 from store.database import Database
 from store.errors import SealBroken
 from store.models import EntryKind, FaxUse, now
-from store.provisioning import Wanted, WantedDevice, wanted_of_asterisk
+from store.provisioning import Wanted, WantedBlock, WantedDevice, wanted_of_asterisk
 from store.recording_settings import WantedRecording
 from store.revisions import asterisk_revision
 from store.sealing import unseal
@@ -53,14 +54,16 @@ Sound = Callable[[str], Path]
 
 def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) -> dict[str, str]:
     """What the dialplan must know of a number: `<E.164>/<key>` -> value. Pure."""
-    rule = number.rule
+    rule = number.rule or number.unanswered_rule
     values = {
         names.KEY_USE: number.use.value,
-        names.KEY_RUSUREPO: "on" if rule else "off",
+        names.KEY_RUSUREPO: "on" if number.rule else "off",
         names.KEY_RULE: rule.id if rule else "",
         names.KEY_START_PROMPT: str(sound(rule.start_prompt)) if rule else "",
         names.KEY_END_PROMPT: str(sound(rule.end_prompt)) if rule else "",
         names.KEY_DEVICES: turns(number, devices),
+        names.KEY_RING: f"{number.ringing.ring_s:02d}",
+        **own_times(number, devices),
         names.KEY_CHANNELS: "" if number.channels is None else str(number.channels),
         names.KEY_ACCOUNT: number.account_id,
         names.KEY_FAX: "" if number.fax is FaxUse.NONE else number.fax.value,
@@ -72,14 +75,30 @@ def number_settings(number: Arrival, devices: list[WantedDevice], sound: Sound) 
 
 def turns(number: Arrival, devices: list[WantedDevice]) -> str:
     """Who rings for the number, as the dialplan reads it. Pure."""
-    of_account = {one.id: one.username for one in devices if one.account_id == number.account_id}
-    plan = number.ringing
-    chosen = [(of_account[one], ring_s) for one, ring_s in plan.devices if one in of_account]
-    if plan.in_turn:
+    chosen = _ringing(number, devices)
+    if number.ringing.in_turn:
         return "|".join(f"{ring_s}:PJSIP/{username}" for username, ring_s in chosen)
-    usernames = [username for username, _ in chosen] if plan.devices else list(of_account.values())
-    # They ring for as long as the call's rule or the plan says.
-    return f"{LONGEST_RING_S}:{'&'.join(f'PJSIP/{one}' for one in usernames)}" if usernames else ""
+    if not chosen:
+        return ""
+    # They ring for as long as the call's rule or the plan says, and no longer than each may.
+    own = f":{names.OWN_TIMES}" if any(ring_s for _, ring_s in chosen) else ""
+    return f"{LONGEST_RING_S}:{'&'.join(f'PJSIP/{username}' for username, _ in chosen)}{own}"
+
+
+def own_times(number: Arrival, devices: list[WantedDevice]) -> dict[str, str]:
+    """For how long devices ring that do so at once, where that is their own: key -> seconds. Pure."""
+    if number.ringing.in_turn:
+        return {}
+    timed = [(username, ring_s) for username, ring_s in _ringing(number, devices) if ring_s]
+    return {f"{names.OWN_TIME_KEYS}/{username}": str(ring_s) for username, ring_s in timed}
+
+
+def _ringing(number: Arrival, devices: list[WantedDevice]) -> list[tuple[str, int | None]]:
+    """User names of who rings, each with its own time."""
+    of_account = {one.id: one.username for one in devices if one.account_id == number.account_id}
+    if not number.ringing.devices:
+        return [(username, None) for username in of_account.values()]
+    return [(of_account[one], ring_s) for one, ring_s in number.ringing.devices if one in of_account]
 
 
 def _rings_before_message(number: Arrival, listed: Listed | None) -> str:
@@ -105,6 +124,11 @@ def as_they_call(devices: list[WantedDevice]) -> tuple[dict[str, str], dict[str,
 def whitelisted(number: Arrival, entries: list[tuple[EntryKind, str]]) -> dict[str, str]:
     """Whom the dialplan lets through to a number: `<E.164>/<caller>` -> "1". Pure."""
     return {f"{number.e164}/{_caller_key(kind, value)}": "1" for kind, value in entries}
+
+
+def blocked(entries: list[WantedBlock]) -> dict[str, str]:
+    """Whom the dialplan does not put through: `<E.164 or account>/<caller>` -> treatment. Pure."""
+    return {f"{one.owner}/{_caller_key(one.kind, one.value)}": one.treatment.value for one in entries}
 
 
 def _caller_key(kind: EntryKind, value: str) -> str:
@@ -177,6 +201,7 @@ class Provisioner:
             await self._tell(names.SHOWN_FAMILY, {})
         await self._tell_numbers(wanted)
         await self._tell_whitelists(wanted)
+        await self._tell(names.BLOCK_FAMILY, blocked(wanted.blocks))
         await self._tell_recordings(wanted)
         await self._tell_devices(wanted)
         callers, internal = as_they_call(wanted.devices)
@@ -237,7 +262,11 @@ class Provisioner:
             password = self._opened(sealed) if sealed is not None else None
             if (sealed is None) == (password is None):
                 objects = trunk_objects(self._settings, trunk, password)
-                await self._tell_one(TRUNK_OBJECTS_FAMILY, name, objects, told.get(name, ""))
+                before = told.get(name, "")
+                marks = await self._tell_one(TRUNK_OBJECTS_FAMILY, name, objects, before)
+                if trunk.registers and before not in {"", marks}:
+                    # It may have been refused with what was wrong before, and would try again in a minute.
+                    await self._ami.register_again(name)
         for name in told.keys() - {endpoint_of(trunk) for trunk in wanted.trunks}:
             await self._take_away(TRUNK_OBJECTS_FAMILY, name)
         # A trunk is dialled only once it is there.

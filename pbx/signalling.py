@@ -1,7 +1,7 @@
 """`python -m pbx.signalling`: what Asterisk is told and asked beside calls, in a process that gives way.
 
-Lamps and texts, recordings, call details, where devices are registered, logging them out, and who tries to
-break in.
+Lamps and texts, recordings, call details, where devices and trunks are registered, logging devices out, and
+who tries to break in.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from pbx.recordings.adopt import RecordingAdoption
 from pbx.recordings.control import RecordingControl
 from pbx.recordings.transfers import TransferWatch
 from pbx.signals import Signals
+from pbx.trunks import TrunkWatch
 from settings import Settings
 from settings.service import run_services
 from store.call_legs import SETTLE_CALL
@@ -107,6 +108,7 @@ def _works(settings: Settings, database: Database, ari: AriSession) -> dict[str,
         "lamps": signals.run(),
         "details": details.run(),
         "registrations": Registrations(database, node, ami).run(),
+        "trunks": TrunkWatch(database, node, ami).run(),
         "guard": guard.run(),
         "worker": worker.run_anew(),
         "recordings": recordings.run(),

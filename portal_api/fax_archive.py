@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import AsyncGenerator, Sequence
 
-from faxpages.paper import Tried
+from faxpages.contents import Tried
 from portal_api.archives import NO_CALLER, NOT_FOUND, harmless
 from portal_api.schemas import JAPAN
 from portal_api.zip_stream import Member, Members, unique_name

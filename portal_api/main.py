@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -12,9 +13,11 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from portal_api import browsers, docs_page, health, metrics, middleware
+from portal_api import access_log, browsers, docs_page, health, metrics, middleware
 from portal_api.access import known_scopes
+from portal_api.binding import bound
 from portal_api.following import end_streams, tailing
+from portal_api.identities import IDENTITIES, Identities
 from portal_api.limits import Rate
 from portal_api.linphone import SipServer
 from portal_api.openapi import document
@@ -64,13 +67,12 @@ from portal_api.routing import (
     Parts,
     Route,
     allowed_of,
-    bound,
     readers_of,
 )
 from portal_api.sweeping import sweeping
 from portal_api.uses import USES, noting_uses
 from settings import Settings, SettingsRefused, read_settings
-from settings.logs import log_to
+from settings.logs import lines_to, log_to
 from store.database import Database, open_database
 from store.housekeeping import keep_house
 from store.media import Media
@@ -130,7 +132,8 @@ def build_app(parts: Parts) -> web.Application:
     app = web.Application(
         middlewares=[
             metrics.count_requests,
-            middleware.name_and_log,
+            middleware.name_request,
+            access_log.log_requests,
             browsers.compress,
             browsers.answer_preflights,
             middleware.shape_errors,
@@ -147,6 +150,7 @@ def build_app(parts: Parts) -> web.Application:
     app[ALLOWED] = allowed_of(ROUTES)
     app.on_response_prepare.append(middleware.set_headers)
     app[middleware.RATE] = Rate(parts.access.requests_per_s)
+    app[IDENTITIES] = Identities()
     app[SCOPES] = frozenset(known_scopes((route.method, route.path) for route in ROUTES if not route.public))
     app[USES] = {}
     app.cleanup_ctx.append(noting_uses)
@@ -186,12 +190,20 @@ def _add_document(app: web.Application) -> None:
     app.router.add_get("/docs", docs)
 
 
-async def _keeping_house(database: Database, media: Media) -> AsyncIterator[None]:
-    chores = asyncio.create_task(keep_house(database, media), name="keep house")
+async def _keeping_house(database: Database, media: Media, audit_days: int) -> AsyncIterator[None]:
+    chores = asyncio.create_task(keep_house(database, media, audit_days), name="keep house")
     yield
     chores.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await chores
+
+
+def settle() -> None:
+    """Have the garbage collector leave alone what is there for good: it went through all of it, again and
+    again, which took as long as the requests themselves.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def sip_server(settings: Settings) -> SipServer:
@@ -208,6 +220,7 @@ def main() -> None:
     except SettingsRefused as refused:
         sys.exit(str(refused))
     log_to(settings.var / "log", "api", settings.log_level)
+    lines_to(settings.var / "log", access_log.FILE, access_log.log)
     database = open_database(settings.database_url, BUSY_TIMEOUT_S)
     media = Media(settings.media)
     app = build_app(
@@ -223,13 +236,14 @@ def main() -> None:
             public_url=settings.portal_url,
         )
     )
-    app.cleanup_ctx.append(lambda _app: _keeping_house(database, media))
+    app.cleanup_ctx.append(lambda _app: _keeping_house(database, media, settings.access.audit_days))
 
     async def close(_app: web.Application) -> None:
         await database.close()
 
     app.on_cleanup.append(close)
     app.cleanup_ctx.append(sweeping)
+    settle()
     try:
         web.run_app(
             app,

@@ -1,16 +1,16 @@
-"""Around every request: its id, its line in the log, who asks, and one shape for every error."""
+"""Around every request: its id, who asks, and one shape for every error."""
 
 import logging
 import math
 import re
-import time
-from urllib.parse import unquote
 from uuid import uuid4
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from portal_api.browsers import add_headers
+from portal_api.card_free import may_be_a_card
+from portal_api.identities import IDENTITIES
 from portal_api.limits import Rate
 from portal_api.problems import (
     Problem,
@@ -21,7 +21,6 @@ from portal_api.problems import (
 )
 from portal_api.routing import ALLOWED, API, IDENTITY, PARTS, REQUEST_ID, short_session
 from portal_api.uses import USES
-from store.card_numbers import holds_card_number
 from store.errors import StoreError
 from store.models import now
 from store.tokens import Identity, identify
@@ -33,51 +32,17 @@ PUBLIC: web.AppKey[frozenset[object]] = web.AppKey("public")
 """The handlers below `/api/v1` that ask nobody who they are."""
 
 RATE = web.AppKey("rate", Rate)
-SECRET_PATH = "/provisioning/"
-LETTER = re.compile(r"[A-Za-z]")
+READING = ("GET", "HEAD", "OPTIONS")
 GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @web.middleware
-async def name_and_log(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id (the client's own where it sent a fit one), and log how it went.
-
-    The query is left out of the log: it holds phone numbers.
-    """
+async def name_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id: the client's own where it sent a fit one."""
     given = request.headers.get("X-Request-Id", "")
-    fit = GIVEN_ID.fullmatch(given) and not _may_be_a_card(given)
+    fit = GIVEN_ID.fullmatch(given) and not may_be_a_card(given)
     request[REQUEST_ID] = given if fit else uuid4().hex
-    began = time.monotonic()
-    status = 499
-    try:
-        response = await handler(request)
-        status = response.status
-    finally:
-        took_ms = (time.monotonic() - began) * 1000
-        log.info(
-            "%s %s %d %.0fms request_id=%s token_id=%s",
-            request.method,
-            _shown_path(request),
-            status,
-            took_ms,
-            request[REQUEST_ID],
-            request[IDENTITY].token_id if IDENTITY in request else "-",
-            extra={"action": "request"},
-        )
-    return response
-
-
-def _shown_path(request: web.Request) -> str:
-    """Without what opens a device's settings to whoever reads it, and without a card's number."""
-    path = request.rel_url.raw_path
-    if path.startswith(SECRET_PATH):
-        return f"{SECRET_PATH}…"
-    return "/".join("…" if _may_be_a_card(unquote(part)) else part for part in path.split("/"))
-
-
-def _may_be_a_card(text: str) -> bool:
-    """An id of ours has letters, too."""
-    return not LETTER.search(text) and holds_card_number(text)
+    return await handler(request)
 
 
 @web.middleware
@@ -115,7 +80,11 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
             raise Problem("too_many_requests", headers={"Retry-After": str(math.ceil(wait_s))})
         request.app[USES][identity.token_id] = now()
         request[IDENTITY] = identity
-    return await handler(request)
+    try:
+        return await handler(request)
+    finally:
+        if request.method not in READING:
+            request.app[IDENTITIES].forget()
 
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -130,8 +99,12 @@ async def _identity(request: web.Request) -> Identity:
     identity = None
     if scheme.lower() == "bearer" and secret.strip():
         parts = request.app[PARTS]
-        async with short_session(parts.database, parts.database_timeout_s) as session:
-            identity = await identify(session, secret.strip())
+
+        async def look_up(secret: str) -> Identity | None:
+            async with short_session(parts.database, parts.database_timeout_s) as session:
+                return await identify(session, secret)
+
+        identity = await request.app[IDENTITIES].of(secret.strip(), look_up)
     if identity is None:
         raise Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="denwaban"'})
     return identity

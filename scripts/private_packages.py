@@ -63,6 +63,9 @@ class Group:
     folder: str = ""
     """Where in the root the data is that the packages bring, for those that are no programs."""
 
+    suite: str = SUITE
+    """The Debian release they come from."""
+
 
 ASTERISK = Tool(
     "usr/sbin/asterisk",
@@ -71,6 +74,7 @@ ASTERISK = Tool(
 )
 SIPP = Tool("usr/bin/sipp", "-v")
 BARESIP = Tool("usr/bin/baresip", "-h", {"module_folder": "usr/lib/baresip/modules"})
+LINPHONE = Tool("usr/bin/linphonec", "-v", {"data_folder": "usr"}, libraries=("pulseaudio",))
 FFMPEG = Tool("usr/bin/ffmpeg", "-version", libraries=("pulseaudio", "blas", "lapack"))
 GROUPS = {
     "asterisk": Group("Asterisk 22", ("asterisk",), {"asterisk": ASTERISK}),
@@ -78,6 +82,8 @@ GROUPS = {
     "test-tools": Group(
         "SIPp and baresip", ("sip-tester", "baresip-core"), {"sipp": SIPP, "baresip": BARESIP}
     ),
+    # No later release has it.
+    "linphone": Group("Linphone", ("linphone-cli",), {"linphone": LINPHONE}, suite="trixie"),
     "fonts": Group(
         "Japanese fonts",
         ("fonts-ipaexfont-gothic", "fonts-ipaexfont-mincho"),
@@ -221,11 +227,12 @@ class Machine:
 
 
 class PrivateApt:
-    """apt with sources, state and cache of its own in a work folder."""
+    """apt with sources of one release, state and cache of its own in a work folder."""
 
-    def __init__(self, work: Path, machine: Machine) -> None:
+    def __init__(self, work: Path, machine: Machine, suite: str) -> None:
         self.work = work
         self.machine = machine
+        self.suite = suite
         self.archives = work / "cache" / "archives"
         self.environment = {**os.environ, "APT_CONFIG": str(work / "apt.conf"), "LC_ALL": "C"}
 
@@ -257,7 +264,7 @@ class PrivateApt:
             (self.work / folder).mkdir(parents=True)
         (self.archives / "partial").mkdir(parents=True)
         (self.work / "status").touch()
-        (self.work / "etc/sources.list").write_text(f"deb [signed-by={keyring}] {mirror} {SUITE} main\n")
+        (self.work / "etc/sources.list").write_text(f"deb [signed-by={keyring}] {mirror} {self.suite} main\n")
         host = _output(["apt-config", "dump", "Acquire"], "apt-config")
         (self.work / "apt.conf").write_text(apt_configuration(self.work, self.machine.architecture, host))
         self._apt("update")
@@ -302,10 +309,15 @@ def packages_root(cache: Path, name: str) -> Path:
 
 
 def _fetch_missing(names: Sequence[str], cache: Path) -> None:
+    for suite in dict.fromkeys(GROUPS[name].suite for name in names):
+        _fetch_of_suite(suite, [name for name in names if GROUPS[name].suite == suite], cache)
+
+
+def _fetch_of_suite(suite: str, names: Sequence[str], cache: Path) -> None:
     machine = Machine.here()
     work = cache / "packages" / "apt"
     shutil.rmtree(work, ignore_errors=True)
-    apt = PrivateApt(work, machine)
+    apt = PrivateApt(work, machine, suite)
     try:
         apt.prepare()
         for name in names:

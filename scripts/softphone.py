@@ -1,7 +1,7 @@
 """A real telephone for a program to hold: baresip, played by its control socket.
 
-It calls over UDP with PCMU, speaks what a WAV file holds, presses keys as RFC 4733 events, and keeps
-what it heard. Loopback only.
+It registers where it is given a password, calls and is called over UDP with PCMU, speaks what a WAV file
+holds, presses keys as RFC 4733 events, and keeps what it heard. Loopback only.
 """
 
 import asyncio
@@ -86,13 +86,24 @@ class Softphone:
 
     @property
     def heard(self) -> Path | None:
-        """The WAV file of what came from the far end, once a call is over."""
-        return next(iter(sorted((self._folder / "heard").glob("*-dec.wav"))), None)
+        """The WAV file of what came from the far end in the latest call, once that is over."""
+        files = (self._folder / "heard").glob("*-dec.wav")
+        return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
     async def call(self, number: str, host: str, port: int) -> None:
         """Dial and return once the far end has answered."""
         await self._tell("dial", f"sip:{number}@{host}:{port}")
         await self.wait_for("CALL_ESTABLISHED", timeout_s=30)
+
+    async def answer(self) -> None:
+        """Take the call that rings; returns once it is connected."""
+        await self._tell("accept", "")
+        await self.wait_for("CALL_ESTABLISHED", timeout_s=5)
+
+    async def hang_up(self) -> None:
+        """End the call; returns once it is over."""
+        await self._tell("hangup", "")
+        await self.wait_for("CALL_CLOSED", timeout_s=5)
 
     async def speak(self, speech: Path) -> None:
         """Speak to the end of the file, then stay silent on the line."""
@@ -107,11 +118,12 @@ class Softphone:
         await self._tell("sndcode", key)
 
     async def wait_for(self, kind: str, timeout_s: float) -> Event:
-        """Wait until an event of this kind has happened on this telephone."""
+        """Wait for the next event of this kind since what was waited for last."""
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    for event in self._happened:
+                    while self._happened:
+                        event = self._happened.pop(0)
                         if event.get("type") == kind:
                             return event
                         if event.get("type") == "CALL_CLOSED":
@@ -144,16 +156,20 @@ class Softphone:
 
 @asynccontextmanager
 async def softphone(
-    tool: Mapping[str, Any], folder: Path, caller: str, domain: str
+    tool: Mapping[str, Any], folder: Path, caller: str, domain: str, password: str | None = None
 ) -> AsyncIterator[Softphone]:
-    """Start a telephone whose number is `caller`; `tool` is baresip's entry in tools.json."""
+    """Start a telephone whose number is `caller`; `tool` is baresip's entry in tools.json.
+
+    With a password it registers at `domain` (`host:port`) as the user `caller`.
+    """
     (folder / "heard").mkdir(parents=True)
     with wave.open(str(folder / "silence.wav"), "wb") as silence:
         silence.setparams((1, 2, 8000, 0, "NONE", ""))
         silence.writeframes(bytes(2 * 8000 * int(LISTENING_S)))
     control_port = _free_port()
     (folder / "config").write_text(configuration(Path(tool["module_folder"]), folder, control_port))
-    account = f"<sip:{caller}@{domain}>;regint=0;audio_codecs=PCMU/8000/1;dtmfmode=rtpevent\n"
+    registers = f"auth_pass={password};regint=300" if password else "regint=0"
+    account = f"<sip:{caller}@{domain}>;{registers};audio_codecs=PCMU/8000/1;dtmfmode=rtpevent\n"
     (folder / "accounts").write_text(account)
     (folder / "contacts").touch()
     with (folder / "baresip.log").open("wb") as log:

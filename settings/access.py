@@ -11,3 +11,6 @@ class AccessSettings:
     requests_per_s: int = 200
     trusted_proxies: tuple[str, ...] = ()
     """Networks of the proxies whose `X-Forwarded-For` is believed."""
+
+    audit_days: int = 730
+    """How long the audit log is kept; 0: for good."""

@@ -21,6 +21,7 @@ from settings.billing import DEMO_ISSUER, BillingSettings
 from settings.notifications import NotificationSettings
 
 Mode = Literal["embedded", "production"]
+FaxAsterisk = Literal["shared", "own"]
 T = TypeVar("T")
 
 SHORTEST_SECRET = 16
@@ -91,6 +92,13 @@ class Settings:
     """The operator's tariff; None: none is published, and calls that cost are refused."""
 
     sip_host: str | None = None
+    fax_asterisk: FaxAsterisk = "shared"
+    """Whether faxes run in the Asterisk of the voice calls, or in one of their own."""
+
+    fax_sip_port: int = 5062
+    own_fax_ami_port: int = 5039
+    """These two on loopback, of an Asterisk of the faxes' own."""
+
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
@@ -110,6 +118,15 @@ class Settings:
     def fax_spool(self) -> Path:
         """Where Asterisk leaves faxes and their slips, and finds those that go out (`out/`)."""
         return self.var / "asterisk" / "spool" / "fax"
+
+    @property
+    def has_fax_asterisk(self) -> bool:
+        return self.fax_asterisk == "own"
+
+    @property
+    def fax_ami_port(self) -> int:
+        """The manager interface of the Asterisk that runs faxes."""
+        return self.own_fax_ami_port if self.has_fax_asterisk else self.ami_port
 
     @property
     def call_spool(self) -> Path:
@@ -157,6 +174,11 @@ class Settings:
         portal = urlsplit(self.portal_url).hostname if self.portal_url else None
         unspecified = ipaddress.ip_address(self.bind).is_unspecified
         return self.sip_host or (unspecified and portal) or self.local_host
+
+    @property
+    def loopback_host(self) -> str:
+        """Loopback in the family of `bind`, as it stands before a port."""
+        return "[::1]" if ":" in self.bind else "127.0.0.1"
 
     @property
     def local_host(self) -> str:
@@ -262,6 +284,9 @@ def read_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         portal_url=reader.parsed("PORTAL_URL", None, _base_url),
         tariff=reader.parsed("TARIFF", EXAMPLE_TARIFF if mode == "embedded" else None, _file),
         sip_host=reader.parsed("SIP_HOST", None, _host),
+        fax_asterisk=reader.parsed("FAX_ASTERISK", "shared", _fax_asterisk),
+        fax_sip_port=reader.parsed("FAX_SIP_PORT", 5062, _port),
+        own_fax_ami_port=reader.parsed("FAX_AMI_PORT", 5039, _port),
         notifications=_notifications(reader),
         billing=_billing(reader, DEMO_ISSUER if mode == "embedded" else {}),
         api=ApiSettings(
@@ -315,6 +340,7 @@ def _access(reader: _Reader) -> AccessSettings:
         session_hours=reader.parsed("SESSION_HOURS", plain.session_hours, _hours),
         requests_per_s=reader.parsed("API_REQUESTS_PER_S", plain.requests_per_s, _rate),
         trusted_proxies=reader.parsed("TRUSTED_PROXIES", plain.trusted_proxies, _networks),
+        audit_days=reader.parsed("AUDIT_DAYS", plain.audit_days, _days),
     )
 
 
@@ -388,6 +414,8 @@ def _clashes(settings: Settings) -> list[str]:
         "AGI_PORT": settings.agi_port,
         "API_PORT": settings.api_port,
     }
+    if settings.has_fax_asterisk:
+        ports |= {"FAX_SIP_PORT": settings.fax_sip_port, "FAX_AMI_PORT": settings.own_fax_ami_port}
     for name, port in ports.items():
         if port is not None:
             tcp.setdefault(port, []).append(f"DENWABAN_{name}")
@@ -412,7 +440,7 @@ def _origins(raw: str) -> tuple[str, ...]:
 def _switch(raw: str) -> bool:
     switches = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
     if raw.lower() not in switches:
-        raise ValueError("must be 1 or 0")
+        raise ValueError("must be 1 or 0 (or true or false, on or off)")
     return switches[raw.lower()]
 
 
@@ -421,6 +449,13 @@ def _mode(raw: str) -> Mode:
     if raw not in modes:
         raise ValueError("must be embedded or production")
     return modes[raw]
+
+
+def _fax_asterisk(raw: str) -> FaxAsterisk:
+    kinds: dict[str, FaxAsterisk] = {"shared": "shared", "own": "own"}
+    if raw not in kinds:
+        raise ValueError("must be shared or own")
+    return kinds[raw]
 
 
 def _port(raw: str) -> int:
@@ -541,6 +576,12 @@ def _few(raw: str) -> int:
 def _hours(raw: str) -> int:
     if not raw.isdecimal() or not 0 < int(raw) <= 720:
         raise ValueError("must be a number of hours from 1 to 720")
+    return int(raw)
+
+
+def _days(raw: str) -> int:
+    if not raw.isdecimal() or not (int(raw) == 0 or 30 <= int(raw) <= 3650):
+        raise ValueError("must be a number of days from 30 to 3650, or 0 (for good)")
     return int(raw)
 
 

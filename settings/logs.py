@@ -16,6 +16,15 @@ class _WithCall(logging.Filter):
         return True
 
 
+def lines_to(folder: Path, name: str, logger: logging.Logger) -> None:
+    """Write what `logger` says, each message a line by itself, to `folder/name` (10 MB, five kept) only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    to_file = RotatingFileHandler(folder / name, maxBytes=10_000_000, backupCount=5)
+    to_file.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers = [to_file]
+    logger.propagate = False
+
+
 def log_to(folder: Path, process: str, level: str) -> None:
     """Log this process to `folder/process.log` (10 MB, five kept) and its warnings to standard error."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -69,16 +69,19 @@ class Caller:
 
 @dataclass(frozen=True)
 class Ringing:
-    """Which devices ring (id and seconds each, in order; none: all), for how long if all at once."""
+    """Which devices ring (id and seconds each, in order; none: all), for how long if all at once.
+
+    In turn each has its seconds; at once some may have less than the others.
+    """
 
     in_turn: bool = False
-    devices: tuple[tuple[str, int], ...] = ()
+    devices: tuple[tuple[str, int | None], ...] = ()
     at_once_s: int = USUAL_RING_S
 
     @property
     def ring_s(self) -> int:
         """For how long it rings at all."""
-        return sum(ring_s for _, ring_s in self.devices) if self.in_turn else self.at_once_s
+        return sum(ring_s or 0 for _, ring_s in self.devices) if self.in_turn else self.at_once_s
 
 
 @dataclass(frozen=True)
@@ -275,14 +278,15 @@ async def every_number(session: AsyncSession, at: datetime | None = None) -> Mom
     at = at or now()
     rows = list(await session.execute(_ALL))
     choices = [_choice(row) for row in rows]
-    scheduled = any(choice.plan for choice in choices)
-    rules = {row[0]: Rule(*row) for row in await session.execute(_RULES)} if scheduled else {}
+    needed = any(choice.plan for choice in choices) or any(row[_PLAN_RULE] for row in rows)
+    rules = {row[0]: Rule(*row) for row in await session.execute(_RULES)} if needed else {}
     numbers = []
     for row, choice in zip(rows, choices, strict=True):
         applying, rule = applies(choice, at), _rule_in(row)
         if rule is None or rule.id != applying.rule_id:
             rule = rules.get(applying.rule_id or "")
-        numbers.append(_arrival(row, rule, str(applying), at))
+        plan_rule = rules.get(row[_PLAN_RULE] or "") if rule is None else None
+        numbers.append(replace(_arrival(row, rule, str(applying), at), unanswered_rule=plan_rule))
     # Whatever changes later than the horizon is found from there.
     horizon = at + timedelta(days=LOOK_AHEAD_DAYS)
     changes = [until(choice, at, LOOK_AHEAD_DAYS) or horizon for choice in choices if choice.plan]

@@ -40,6 +40,9 @@ SETTLE_AFTER = timedelta(seconds=12)
 WIDEST_GAP = timedelta(seconds=0.5)
 """Times of a record that differ more than this from Asterisk's were not taken at the moment itself."""
 
+A_MOMENT = timedelta(minutes=1)
+"""A record and its legs do not begin at quite the same time."""
+
 UNSEEN = "ended_unseen"
 LONGEST_DIALLED = 40
 
@@ -66,6 +69,14 @@ class Leg:
     end_seen: bool = True
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What is stored of a node and a period: legs that began in it, by id; their calls and others of it."""
+
+    legs: dict[str, CallLeg]
+    calls: dict[str, Call]
+
+
 def seconds(leg: CallLeg) -> int:
     """From answer to end, begun seconds counted; 0 where nobody answered."""
     return math.ceil((leg.ended_at - leg.answered_at).total_seconds()) if leg.answered_at else 0
@@ -80,13 +91,50 @@ async def keep_legs(session: AsyncSession, node: str, legs: Sequence[Leg]) -> No
     devices = await _devices(session, legs)
     numbers = await _numbers(session, legs)
     rows = [_row(leg, node, calls.get(leg.call_id), devices, numbers, _siblings(leg, legs)) for leg in legs]
-    await session.execute(insert_for(session, CallLeg).values(rows).on_conflict_do_nothing())
+    # One row after the other: together they could have more values than a statement may have.
+    await session.execute(insert_for(session, CallLeg).on_conflict_do_nothing(), rows)
+    kept = await _legs_of_calls(session, call_ids)
     for call_id in call_ids:
         call = calls.get(call_id)
         if call is not None and call.ended_at is not None:
-            _put_right(session, call, await legs_of_call(session, call_id))
+            _put_right(session, call, kept[call_id])
         else:
             enqueue(session, SETTLE_CALL, call_id, run_at=now() + SETTLE_AFTER)
+
+
+async def stored_in(session: AsyncSession, node: str, since: datetime, until: datetime) -> Stored:
+    """The node's legs and calls that began from `since` to before `until`."""
+    legs = select(CallLeg).where(
+        CallLeg.node == node, CallLeg.started_at >= since, CallLeg.started_at < until
+    )
+    calls = select(Call).where(
+        Call.node == node, Call.started_at >= since - A_MOMENT, Call.started_at < until
+    )
+    return Stored(
+        {leg.id: leg for leg in await session.scalars(legs)},
+        {call.id: call for call in await session.scalars(calls)},
+    )
+
+
+async def rows_as_of(session: AsyncSession, node: str, legs: Sequence[Leg], stored: Stored) -> list[CallLeg]:
+    """The rows that `legs` would be kept as now, none of them in the session."""
+    devices, numbers = await _devices(session, legs), await _numbers(session, legs)
+    of_call: dict[str, list[Leg]] = {}
+    for leg in legs:
+        of_call.setdefault(leg.call_id, []).append(leg)
+    return [
+        CallLeg(
+            **_row(
+                leg,
+                node,
+                stored.calls.get(leg.call_id),
+                devices,
+                numbers,
+                _siblings(leg, of_call[leg.call_id]),
+            )
+        )
+        for leg in legs
+    ]
 
 
 async def settle_call(session: AsyncSession, call_id: str) -> None:
@@ -119,13 +167,8 @@ def _put_right(session: AsyncSession, call: Call, legs: Sequence[CallLeg]) -> No
 
 def amend(call: Call, legs: Sequence[CallLeg]) -> None:
     """Let the record of a call say when it was answered and over, and which device had it."""
-    ended_at = max(leg.ended_at for leg in legs)
-    answered = [leg for leg in legs if leg.answered_at]
-    callee = next((leg for leg in answered if leg.role is LegRole.CALLEE), None)
-    first = next((leg for leg in answered if leg.role is LegRole.CALLER), None)
-    # An announcement to our own side is no answer of the far side.
-    answering = (first or callee) if call.direction == "inbound" else callee
-    answered_at = answering.answered_at if answering else None
+    answered_at, ended_at = moments_of(call.direction, legs)
+    first, callee = _answered(legs, LegRole.CALLER), _answered(legs, LegRole.CALLEE)
     unseen = call.ended_at is None or call.result == UNSEEN
     if call.ended_at is None or unseen or abs(call.ended_at - ended_at) > WIDEST_GAP:
         call.ended_at = ended_at
@@ -136,6 +179,18 @@ def amend(call: Call, legs: Sequence[CallLeg]) -> None:
     if call.device_id is None:
         device = next((leg for leg in (callee, first) if leg and leg.device_id), None)
         call.device_id = device.device_id if device else None
+
+
+def moments_of(direction: str, legs: Sequence[CallLeg]) -> tuple[datetime | None, datetime]:
+    """When a call was answered and over, by its legs in the order they began. Pure."""
+    first, callee = _answered(legs, LegRole.CALLER), _answered(legs, LegRole.CALLEE)
+    # An announcement to our own side is no answer of the far side.
+    answering = (first or callee) if direction == "inbound" else callee
+    return answering.answered_at if answering else None, max(leg.ended_at for leg in legs)
+
+
+def _answered(legs: Sequence[CallLeg], role: LegRole) -> CallLeg | None:
+    return next((leg for leg in legs if leg.answered_at and leg.role is role), None)
 
 
 def _result(call: Call, legs: Sequence[CallLeg], connected: bool) -> str:
@@ -149,8 +204,15 @@ def _result(call: Call, legs: Sequence[CallLeg], connected: bool) -> str:
 
 async def legs_of_call(session: AsyncSession, call_id: str) -> Sequence[CallLeg]:
     """The legs of a call that are over, in the order they began."""
-    legs = select(CallLeg).where(CallLeg.call_id == call_id).order_by(CallLeg.started_at, CallLeg.id)
-    return (await session.scalars(legs)).all()
+    return (await _legs_of_calls(session, {call_id})).get(call_id, [])
+
+
+async def _legs_of_calls(session: AsyncSession, call_ids: Iterable[str]) -> dict[str, list[CallLeg]]:
+    legs = select(CallLeg).where(CallLeg.call_id.in_(call_ids)).order_by(CallLeg.started_at, CallLeg.id)
+    found: dict[str, list[CallLeg]] = {}
+    for leg in await session.scalars(legs):
+        found.setdefault(leg.call_id, []).append(leg)
+    return found
 
 
 async def _devices(session: AsyncSession, legs: Iterable[Leg]) -> dict[str, Device]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, and_, bindparam, or_, select
 
+from store.callback import CALLBACK_AWAITED
 from store.models import (
     ON_AT_FIRST,
     DestinationClass,
@@ -16,9 +17,6 @@ from store.models import (
     PhoneNumber,
 )
 from store.upserts import insert_for
-
-CALLBACK_AWAITED = timedelta(hours=1)
-"""For so long after an emergency call every call to the account rings its devices."""
 
 
 @dataclass(frozen=True)

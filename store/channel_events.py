@@ -1,18 +1,16 @@
-"""How far Asterisk's notes of its channels were read, and those of calls that go on.
+"""From where on Asterisk's notes of its channels are still to be read.
 
-What was read and how far are one transaction: whoever dies in the middle reads the same again, and nobody
-reads anything twice.
+What came of them and how far they were read are one transaction: whoever dies in the middle reads the same
+again.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from store.models import ChannelEvent, EventsRead
+from store.models import EventsRead
 from store.upserts import insert_for
 
 
@@ -31,7 +29,7 @@ class Place:
 
 
 async def where_read(session: AsyncSession, node: str) -> Place | None:
-    """How far the node's events were read; None: never."""
+    """Where the node's events are to be read on; None: from the beginning."""
     row = await session.get(EventsRead, node)
     return Place(row.inode, row.position, row.alive_at) if row else None
 
@@ -49,21 +47,3 @@ async def move(session: AsyncSession, node: str, old: Place | None, new: Place) 
         done = await session.execute(here.values(**values).returning(EventsRead.node))
     if done.scalar() is None:
         raise ReadByAnother(node)
-
-
-async def pending(session: AsyncSession, node: str) -> list[tuple[int, dict[str, Any]]]:
-    """The events of calls that go on, in the order they were written, each with its row's id."""
-    rows = select(ChannelEvent.id, ChannelEvent.event).where(ChannelEvent.node == node)
-    return [(row.id, row.event) for row in await session.execute(rows.order_by(ChannelEvent.id))]
-
-
-async def set_aside(session: AsyncSession, node: str, events: Sequence[dict[str, Any]]) -> None:
-    """Keep events until their calls are over."""
-    if events:
-        await session.execute(insert(ChannelEvent), [{"node": node, "event": event} for event in events])
-
-
-async def let_go(session: AsyncSession, ids: Sequence[int]) -> None:
-    """Their calls are over, and their legs are kept in this transaction."""
-    if ids:
-        await session.execute(delete(ChannelEvent).where(ChannelEvent.id.in_(ids)))

@@ -12,9 +12,12 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from store.sqlite_driver import DRIVER
+
 T = TypeVar("T")
 
 THREADS = 2
+SQLITE_CONNECTIONS = 15
 WAL_ATTEMPTS = 100
 
 
@@ -75,7 +78,16 @@ def open_database(url: str, busy_timeout_s: float = 5.0) -> Database:
             )
         )
     waiting = {"timeout": busy_timeout_s}
-    engine = create_async_engine(url, hide_parameters=True, json_serializer=_as_json, connect_args=waiting)
+    engine = create_async_engine(
+        url,
+        module=DRIVER,
+        hide_parameters=True,
+        json_serializer=_as_json,
+        connect_args=waiting,
+        # Made when first needed, and kept: to open one costs more than most requests.
+        pool_size=SQLITE_CONNECTIONS,
+        max_overflow=0,
+    )
     plain = create_engine(
         make_url(url).set(drivername="sqlite+pysqlite"),
         hide_parameters=True,

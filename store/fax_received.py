@@ -134,3 +134,6 @@ async def close_call(session: AsyncSession, job: TakenJob, node: str) -> None:
         call.answered_at = datetime.fromisoformat(answered)
     if call.ended_at is None:
         call.ended_at, call.result = fax.ended_at, "fax"
+    if call.result == "fax" and fax.state is FaxState.FAILED:
+        # Who handed it over could not know.
+        call.result = "fax_failed"

@@ -1,11 +1,9 @@
 """The trays: faxes that came in, and those that went out."""
 
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
@@ -13,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from store import revisions
+from store.bulk_deletion import OpenSession, delete_many, remove_files
 from store.e164 import E164
-from store.errors import NotFound, NotRemoved
+from store.errors import NotFound
 from store.fax_settings import seen_by
 from store.fax_submissions import SCOPE, UNDER_WAY
 from store.media import Media
@@ -30,11 +29,6 @@ from store.models import (
 )
 from store.pages import Page, PageRequest, read_page
 
-log = logging.getLogger(__name__)
-
-DELETED_TOGETHER = 100
-
-OpenSession = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 Deleted = Literal["deleted", "not_found", "under_way", "failed"]
 
 
@@ -144,7 +138,7 @@ async def mark_faxes(
 
 async def delete_fax(session: AsyncSession, media: Media, account_id: str, fax_id: str, by: str) -> Deleted:
     """Delete the fax with its files."""
-    return (await _delete_together(session, media, account_id, [fax_id], by))[fax_id]
+    return (await _delete_together(session, [fax_id], media, account_id, by))[fax_id]
 
 
 async def delete_faxes(
@@ -155,30 +149,12 @@ async def delete_faxes(
     `under_way` are those that must be cancelled first; `failed` those whose file could not be removed: they
     stay as they are, and stop nobody else.
     """
-    outcome: dict[str, Deleted] = {}
-    for first in range(0, len(fax_ids), DELETED_TOGETHER):
-        together = fax_ids[first : first + DELETED_TOGETHER]
-        try:
-            async with open_session() as session:
-                outcome |= await _delete_together(session, media, account_id, together, by)
-        except NotRemoved:
-            for fax_id in together:
-                outcome[fax_id] = await _delete_if_possible(open_session, media, account_id, fax_id, by)
-    return outcome
-
-
-async def _delete_if_possible(
-    open_session: OpenSession, media: Media, account_id: str, fax_id: str, by: str
-) -> Deleted:
-    try:
-        async with open_session() as session:
-            return await delete_fax(session, media, account_id, fax_id, by)
-    except NotRemoved:
-        return "failed"
+    some = partial(_delete_together, media=media, account_id=account_id, by=by)
+    return await delete_many(open_session, some, fax_ids, "failed")
 
 
 async def _delete_together(
-    session: AsyncSession, media: Media, account_id: str, fax_ids: Sequence[str], by: str
+    session: AsyncSession, fax_ids: Sequence[str], media: Media, account_id: str, by: str
 ) -> dict[str, Deleted]:
     # Whoever sends the same pages again waits: files must not go under their hands.
     await revisions.bump(session, SCOPE)
@@ -226,12 +202,7 @@ async def _remove(session: AsyncSession, media: Media, files: set[str]) -> None:
         (FaxSubmission.tiff, FaxSubmission),
     ):
         needed |= set(await session.scalars(select(column).select_from(table).where(column.in_(files))))
-    # Files go before the commit: a crash in between leaves a fax without pages, never pages without a fax.
-    try:
-        await asyncio.to_thread(media.remove, *(files - needed))
-    except OSError as refused:
-        log.error("a fax's file stays: %s", refused.strerror, extra={"action": "media_not_removed"})
-        raise NotRemoved from refused
+    await remove_files(media, files - needed)
 
 
 async def unknown_files(session: AsyncSession, names: Sequence[str]) -> set[str]:

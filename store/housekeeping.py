@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
+from store.audit_retention import purge_audit_log
 from store.chores import claim
 from store.database import Database
 from store.details_retention import purge_details
@@ -65,13 +66,17 @@ class Swept:
     left: int = 0
 
 
-async def keep_house(database: Database, media: Media) -> None:
-    """Purge every ten minutes and sweep once a day; until it is cancelled."""
+async def keep_house(database: Database, media: Media, audit_days: int) -> None:
+    """Purge every ten minutes and sweep once a day; until it is cancelled.
+
+    `audit_days` is how long the audit log is kept; 0: for good.
+    """
     chores: list[tuple[str, timedelta, Callable[[], Awaitable[object]]]] = [
         ("purge_messages", PURGE_EVERY, lambda: purge_messages(database, media, now())),
         ("purge_recordings", PURGE_EVERY, lambda: purge_recordings(database, media, now())),
         ("miss_recordings", SWEEP_EVERY, lambda: miss_recordings(database, media, now())),
         ("purge_details", SWEEP_EVERY, lambda: purge_details(database, now())),
+        ("purge_audit_log", SWEEP_EVERY, lambda: purge_audit_log(database, audit_days, now())),
         ("purge_faxes", PURGE_EVERY, lambda: purge_faxes(database, media, now())),
         ("sweep_files", SWEEP_EVERY, lambda: sweep_files(database, media, now())),
         ("purge_events", PURGE_EVERY, lambda: purge_events(database, now())),

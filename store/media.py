@@ -82,7 +82,7 @@ class Media:
 
     def missing(self, names: Iterable[str]) -> set[str]:
         """Those of `names` that are not there."""
-        return {name for name in names if not self.path(name).is_file()}
+        return {name for name in set(names) if not self.path(name).is_file()}
 
     def touch(self, name: str) -> None:
         """Note that `name` was needed until now. A name that is not there is fine."""

@@ -1,19 +1,18 @@
 """The messages callers left."""
 
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
+from store.bulk_deletion import OpenSession, delete_many, remove_files
 from store.e164 import E164
-from store.errors import NotFound, NotRemoved
+from store.errors import NotFound
 from store.events import append_in
 from store.media import Media
 from store.models import CallerKind, JournalEntry, MessageStatus, PhoneNumber, Transcript, VoiceMessage, now
@@ -21,12 +20,6 @@ from store.pages import Page, PageRequest, read_page
 from store.signals import signal
 from store.transcripts import says
 
-log = logging.getLogger(__name__)
-
-DELETED_TOGETHER = 100
-"""Messages per transaction, when many are deleted: a few hundredths of a second."""
-
-OpenSession = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 Deleted = Literal["deleted", "not_found", "failed"]
 
 
@@ -178,7 +171,8 @@ async def delete_message(
 
     Raises NotFound, or NotRemoved where the file stays, and with it the message.
     """
-    if not await _delete_together(session, media, account_id, [message_id], by):
+    outcome = await _delete_together(session, [message_id], media, account_id, by)
+    if outcome[message_id] == "not_found":
         raise NotFound(message_id)
 
 
@@ -189,37 +183,13 @@ async def delete_messages(
 
     `failed` are those whose file could not be removed: they stay as they are, and stop nobody else.
     """
-    outcome: dict[str, Deleted] = {}
-    for first in range(0, len(message_ids), DELETED_TOGETHER):
-        together = message_ids[first : first + DELETED_TOGETHER]
-        try:
-            outcome |= await _delete_some(open_session, media, account_id, together, by)
-        except NotRemoved:
-            for message_id in together:
-                outcome |= await _delete_if_possible(open_session, media, account_id, message_id, by)
-    return outcome
-
-
-async def _delete_some(
-    open_session: OpenSession, media: Media, account_id: str, message_ids: Sequence[str], by: str
-) -> dict[str, Deleted]:
-    async with open_session() as session:
-        gone = await _delete_together(session, media, account_id, message_ids, by)
-    return {message_id: "deleted" if message_id in gone else "not_found" for message_id in message_ids}
-
-
-async def _delete_if_possible(
-    open_session: OpenSession, media: Media, account_id: str, message_id: str, by: str
-) -> dict[str, Deleted]:
-    try:
-        return await _delete_some(open_session, media, account_id, [message_id], by)
-    except NotRemoved:
-        return {message_id: "failed"}
+    some = partial(_delete_together, media=media, account_id=account_id, by=by)
+    return await delete_many(open_session, some, message_ids, "failed")
 
 
 async def _delete_together(
-    session: AsyncSession, media: Media, account_id: str, message_ids: Sequence[str], by: str
-) -> set[str]:
+    session: AsyncSession, message_ids: Sequence[str], media: Media, account_id: str, by: str
+) -> dict[str, Deleted]:
     # One statement finds and deletes: of two who delete at once, one does and the other finds nothing.
     gone = delete(VoiceMessage).where(VoiceMessage.id.in_(_locked(account_id, message_ids)))
     gone = gone.execution_options(synchronize_session=False)
@@ -232,14 +202,9 @@ async def _delete_together(
     await _signal_each(session, {row.number_id for row in rows})
     await append_in(session, account_id, "message.deleted", (row.id for row in rows))
     await session.flush()
-    # Files go before the commit: a crash in between leaves messages without sound, which can be deleted
-    # again, and never a voice on disk that no row knows of.
-    try:
-        await asyncio.to_thread(media.remove, *(row.media for row in rows))
-    except OSError as refused:
-        log.error("a message's file stays: %s", refused.strerror, extra={"action": "media_not_removed"})
-        raise NotRemoved from refused
-    return {row.id for row in rows}
+    await remove_files(media, [row.media for row in rows])
+    outcome: dict[str, Deleted] = dict.fromkeys(message_ids, "not_found")
+    return outcome | dict.fromkeys([row.id for row in rows], "deleted")
 
 
 async def _signal_each(session: AsyncSession, number_ids: set[str]) -> None:

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Select,
     delete,
     func,
@@ -23,6 +22,7 @@ from sqlalchemy.orm import selectinload
 from store.errors import Conflict, NotFound
 from store.models import PhonebookContract, PhonebookEntry, PhonebookNumber, new_id, now
 from store.pages import TextCursor, TextPage
+from store.phonebook_search import search_entries
 from store.phonebook_words import sort_key, terms, words
 from store.upserts import insert_for
 
@@ -84,9 +84,12 @@ async def require_contract(session: AsyncSession, account_id: str) -> None:
 
 
 def _of_account(account_id: str) -> Select[PhonebookEntry]:
-    entries = select(PhonebookEntry).where(PhonebookEntry.account_id == account_id)
-    loaded = entries.options(selectinload(PhonebookEntry.numbers))
-    return loaded.execution_options(populate_existing=True)
+    return _loaded(select(PhonebookEntry).where(PhonebookEntry.account_id == account_id))
+
+
+def _loaded(entries: Select[PhonebookEntry]) -> Select[PhonebookEntry]:
+    with_numbers = entries.options(selectinload(PhonebookEntry.numbers))
+    return with_numbers.execution_options(populate_existing=True)
 
 
 async def list_entries(
@@ -100,39 +103,40 @@ async def list_entries(
 
     `search` is found in name, reading, company or numbers; `number` is one of theirs as it is kept.
     """
+    more = request.limit + 1
+    if search and number is None:
+        keys = await search_entries(session, account_id, terms(search), request.after, more)
+    else:
+        found = _listed(account_id, request.after, terms(search or ""), number).limit(more)
+        keys = [(key, entry_id) for key, entry_id in await session.execute(found)]
+    shown = keys[: request.limit]
+    after = TextCursor(*shown[-1]) if len(keys) == more else None
+    return TextPage(await _in_order(session, account_id, [entry_id for _, entry_id in shown]), after)
+
+
+def _listed(
+    account_id: str, after: TextCursor | None, having: Sequence[tuple[str, ...]], number: str | None
+) -> Select[str, str]:
     key = (PhonebookEntry.sort_key, PhonebookEntry.id)
-    found = select(*key).where(PhonebookEntry.account_id == account_id, *_conditions(search or ""))
+    rows = select(*key).where(PhonebookEntry.account_id == account_id).order_by(*key)
+    for term in having:
+        words = (PhonebookEntry.words.contains(spelling, autoescape=True) for spelling in term)
+        rows = rows.where(or_(*words))
     if number is not None:
-        found = found.where(PhonebookEntry.id.in_(_holding(account_id, number)))
-    if request.after:
-        last = tuple_(
-            literal(request.after.text, PhonebookEntry.sort_key.type),
-            literal(request.after.id, PhonebookEntry.id.type),
-        )
-        found = found.where(tuple_(*key) > last)
-    rows = (await session.execute(found.order_by(*key).limit(request.limit + 1))).all()
-    shown = rows[: request.limit]
-    after = TextCursor(shown[-1].sort_key, shown[-1].id) if len(rows) > request.limit else None
-    return TextPage(await _in_order(session, account_id, [row.id for row in shown]), after)
-
-
-def _conditions(search: str) -> list[ColumnElement[bool]]:
-    return [
-        or_(*(PhonebookEntry.words.contains(spelling, autoescape=True) for spelling in term))
-        for term in terms(search)
-    ]
-
-
-def _holding(account_id: str, number: str) -> Select[str]:
-    ours = (PhonebookNumber.account_id == account_id, PhonebookNumber.number == number)
-    return select(PhonebookNumber.entry_id).where(*ours)
+        held = (PhonebookNumber.account_id == account_id, PhonebookNumber.number == number)
+        rows = rows.where(PhonebookEntry.id.in_(select(PhonebookNumber.entry_id).where(*held)))
+    if after:
+        last = (literal(after.text, key[0].type), literal(after.id, key[1].type))
+        rows = rows.where(tuple_(*key) > tuple_(*last))
+    return rows
 
 
 async def _in_order(session: AsyncSession, account_id: str, entry_ids: Sequence[str]) -> list[PhonebookEntry]:
     if not entry_ids:
         return []
-    rows = await session.scalars(_of_account(account_id).where(PhonebookEntry.id.in_(entry_ids)))
-    entries = {entry.id: entry for entry in rows}
+    # By id alone: asked for an account as well, SQLite walks through all that the account has.
+    rows = await session.scalars(_loaded(select(PhonebookEntry).where(PhonebookEntry.id.in_(entry_ids))))
+    entries = {entry.id: entry for entry in rows if entry.account_id == account_id}
     return [entries[entry_id] for entry_id in entry_ids if entry_id in entries]
 
 
@@ -168,7 +172,7 @@ async def take_turn(session: AsyncSession, account_id: str) -> None:
     Raises Conflict `phonebook_not_contracted`.
     """
     ours = update(PhonebookContract).where(PhonebookContract.account_id == account_id)
-    touched = ours.values(since=PhonebookContract.since).returning(PhonebookContract.account_id)
+    touched = ours.values(changes=PhonebookContract.changes + 1).returning(PhonebookContract.account_id)
     if await session.scalar(touched.execution_options(synchronize_session=False)) is None:
         raise Conflict("phonebook_not_contracted")
 

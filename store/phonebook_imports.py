@@ -197,7 +197,11 @@ async def _update_entries(
 
 
 async def add_entries(session: AsyncSession, account_id: str, entries: Sequence[NewEntry]) -> None:
-    """Add many entries, some at a time, so that nobody else waits for long."""
+    """Add many entries, some at a time, so that nobody else waits for long.
+
+    Raises Conflict `phonebook_not_contracted`.
+    """
+    await take_turn(session, account_id)
     at = {"created_at": now(), "updated_at": now()}
     for some in _batches(entries, TOGETHER):
         rows: list[dict[str, Any]] = [{**entry_row(account_id, new), **at} for new in some]

@@ -8,7 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.arrivals import Arrival, every_number
 from store.calling import OwnNumber, usual_number
-from store.models import Device, DeviceCalling, EntryKind, NumberUse, PhoneNumber, Trunk, WhitelistEntry
+from store.models import (
+    BlockedCaller,
+    Device,
+    DeviceCalling,
+    EntryKind,
+    NumberUse,
+    PhoneNumber,
+    Treatment,
+    Trunk,
+    WhitelistEntry,
+)
 from store.recording_settings import WantedRecording, wanted_recordings
 from store.revisions import current
 from store.trunks import in_order
@@ -31,6 +41,16 @@ class WantedDevice:
 
 
 @dataclass(frozen=True)
+class WantedBlock:
+    """An entry of the block list; `owner` is the number it is for in E.164, or the account."""
+
+    owner: str
+    kind: EntryKind
+    value: str
+    treatment: Treatment
+
+
+@dataclass(frozen=True)
 class Wanted:
     """Everything Asterisk must know, as of `revision`, and until when it holds."""
 
@@ -44,6 +64,7 @@ class Wanted:
     """Those in use, in the order in which they are tried."""
 
     recordings: list[WantedRecording] = field(default_factory=list)
+    blocks: list[WantedBlock] = field(default_factory=list)
 
 
 async def wanted_of_asterisk(session: AsyncSession) -> Wanted:
@@ -53,7 +74,8 @@ async def wanted_of_asterisk(session: AsyncSession) -> Wanted:
     trunks = in_order((await session.scalars(select(Trunk))).all())
     whitelists = await _whitelists(session, moment.numbers)
     recordings = await wanted_recordings(session)
-    return Wanted(revision, moment.numbers, devices, whitelists, moment.until, trunks, recordings)
+    blocks = await _blocks(session)
+    return Wanted(revision, moment.numbers, devices, whitelists, moment.until, trunks, recordings, blocks)
 
 
 async def _devices(session: AsyncSession) -> list[WantedDevice]:
@@ -85,6 +107,16 @@ async def _devices(session: AsyncSession) -> list[WantedDevice]:
             )
         )
     return devices
+
+
+async def _blocks(session: AsyncSession) -> list[WantedBlock]:
+    rows = select(BlockedCaller, PhoneNumber.e164).outerjoin(
+        PhoneNumber, PhoneNumber.id == BlockedCaller.number_id
+    )
+    return [
+        WantedBlock(e164 or entry.account_id, entry.kind, entry.value, entry.treatment)
+        for entry, e164 in await session.execute(rows)
+    ]
 
 
 async def _whitelists(

@@ -1,19 +1,19 @@
 """Recordings of calls (通話録音)."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
+from store.bulk_deletion import OpenSession, delete_many, remove_files
 from store.e164 import E164
-from store.errors import NotFound, NotRemoved
+from store.errors import NotFound
 from store.events import append_in
 from store.jobs import enqueue
 from store.media import Media
@@ -37,10 +37,6 @@ TRANSCRIBE_RECORDING = "transcribe_recording"
 KEPT_FOR = timedelta(days=30)
 """録音データは30日間分が保存されます。 Counted from when a recording was taken in."""
 
-DELETED_TOGETHER = 100
-"""Recordings per transaction, when many are deleted."""
-
-OpenSession = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 Deleted = Literal["deleted", "not_found", "failed"]
 Direction = Literal["inbound", "outbound"]
 
@@ -112,11 +108,6 @@ async def read_recordings(
     return {one: found[one] for one in recording_ids if one in found}
 
 
-async def is_kept(session: AsyncSession, call_id: str) -> bool:
-    """Whether there is a recording of the call already."""
-    return await session.scalar(select(Recording.id).where(Recording.call_id == call_id)) is not None
-
-
 async def keep_recording(
     session: AsyncSession, recording: dict[str, Any], milestones: Sequence[Milestone]
 ) -> bool:
@@ -152,7 +143,8 @@ async def delete_recording(
 
     Raises NotFound, or NotRemoved where the file stays, and with it the recording.
     """
-    if not await _delete_together(session, media, account_id, [recording_id], by):
+    outcome = await _delete_together(session, [recording_id], media, account_id, by)
+    if outcome[recording_id] == "not_found":
         raise NotFound(recording_id)
 
 
@@ -163,31 +155,13 @@ async def delete_recordings(
 
     `failed` are those whose file could not be removed: they stay as they are, and stop nobody else.
     """
-    outcome: dict[str, Deleted] = {}
-    for first in range(0, len(recording_ids), DELETED_TOGETHER):
-        together = recording_ids[first : first + DELETED_TOGETHER]
-        try:
-            outcome |= await _delete_some(open_session, media, account_id, together, by)
-        except NotRemoved:
-            for one in together:
-                try:
-                    outcome |= await _delete_some(open_session, media, account_id, [one], by)
-                except NotRemoved:
-                    outcome[one] = "failed"
-    return outcome
-
-
-async def _delete_some(
-    open_session: OpenSession, media: Media, account_id: str, recording_ids: Sequence[str], by: str
-) -> dict[str, Deleted]:
-    async with open_session() as session:
-        gone = await _delete_together(session, media, account_id, recording_ids, by)
-    return {one: "deleted" if one in gone else "not_found" for one in recording_ids}
+    some = partial(_delete_together, media=media, account_id=account_id, by=by)
+    return await delete_many(open_session, some, recording_ids, "failed")
 
 
 async def _delete_together(
-    session: AsyncSession, media: Media, account_id: str, recording_ids: Sequence[str], by: str
-) -> set[str]:
+    session: AsyncSession, recording_ids: Sequence[str], media: Media, account_id: str, by: str
+) -> dict[str, Deleted]:
     ours = (Recording.account_id == account_id, Recording.id.in_(recording_ids))
     # Locked in one order: two bulk deletions must not wait for each other.
     locked = select(Recording.id).where(*ours).order_by(Recording.id).with_for_update()
@@ -198,14 +172,9 @@ async def _delete_together(
     for row in rows:
         note(session, row.call_id, [Milestone(at, "recording_deleted", {"recording_id": row.id, "by": by})])
     await session.flush()
-    # Files go before the commit: a crash in between leaves recordings without sound, which can be deleted
-    # again, and never a voice on disk that no row knows of.
-    try:
-        await asyncio.to_thread(media.remove, *(row.media for row in rows))
-    except OSError as refused:
-        log.error("a recording's file stays: %s", refused.strerror, extra={"action": "media_not_removed"})
-        raise NotRemoved from refused
+    await remove_files(media, [row.media for row in rows])
     await append_in(session, account_id, "recording.deleted", [row.id for row in rows])
     if rows:
         log.info("%d recordings were deleted", len(rows), extra={"action": "recordings_deleted", "by": by})
-    return {row.id for row in rows}
+    outcome: dict[str, Deleted] = dict.fromkeys(recording_ids, "not_found")
+    return outcome | dict.fromkeys([row.id for row in rows], "deleted")

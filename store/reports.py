@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from store.database import Database
 from store.models import PartReport, now
 from store.upserts import insert_for
 
@@ -33,16 +35,16 @@ def report_by(
 
 
 async def report(
-    session: AsyncSession,
+    database: Database,
     part: str,
     ready: bool,
     reason: str = "",
     details: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> None:
-    """`report_by` within a session."""
-    connection = await session.connection()
-    await connection.run_sync(report_by, part, ready, reason, details, at)
+    """`report_by` in a transaction of its own."""
+    said = partial(report_by, part=part, ready=ready, reason=reason, details=details, at=at)
+    await database.transaction(said)
 
 
 async def read_all(session: AsyncSession) -> Sequence[PartReport]:

@@ -15,16 +15,20 @@ from store.pages import Page, PageRequest, read_page
 from store.whitelists import NewEntry
 
 LONGEST_RING_S = 99
+USUAL_TURN_S = 20
 MOST_BLOCKED = 1000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which devices ring for a number (id and seconds each, in order; none: all of the account)."""
+    """Which devices ring for a number (id and seconds each, in order; none: all of the account).
+
+    A device without seconds rings for `USUAL_TURN_S` in turn, and at once to the end.
+    """
 
     in_turn: bool = False
     ring_s: int = USUAL_RING_S
-    devices: tuple[tuple[str, int], ...] = ()
+    devices: tuple[tuple[str, int | None], ...] = ()
     unanswered_rule_id: str | None = None
 
 
@@ -50,7 +54,9 @@ async def set_plan(session: AsyncSession, account_id: str, number_id: str, plan:
         raise Unusable("devices", "repeated")
     if plan.in_turn and not ids:
         raise Unusable("devices", "required")
-    if plan.in_turn and sum(ring_s for _, ring_s in plan.devices) > LONGEST_RING_S:
+    usual_s = USUAL_TURN_S if plan.in_turn else None
+    devices = [(device_id, ring_s or usual_s) for device_id, ring_s in plan.devices]
+    if plan.in_turn and sum(ring_s or 0 for _, ring_s in devices) > LONGEST_RING_S:
         raise Unusable("devices", "rings_too_long")
     if plan.unanswered_rule_id is not None:
         rule = await session.get(RusurepoRule, plan.unanswered_rule_id)
@@ -58,7 +64,7 @@ async def set_plan(session: AsyncSession, account_id: str, number_id: str, plan:
             raise Unusable("unanswered_rule_id", "not_found")
     row = await session.get(RingPlan, number_id) or RingPlan(number_id=number_id)
     row.in_turn, row.ring_s = plan.in_turn, plan.ring_s
-    row.devices = [{"device_id": device_id, "ring_s": ring_s} for device_id, ring_s in plan.devices]
+    row.devices = [{"device_id": device_id, "ring_s": ring_s} for device_id, ring_s in devices]
     row.unanswered_rule_id = plan.unanswered_rule_id
     session.add(row)
     await session.flush()

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from transcribe.asking import LENGTH, PID, READY, REQUEST
 from transcribe.engine import Engine, ModelRefused, Word, engine_called
 from transcribe.speech import resampled, samples_of, spoken_part
 
@@ -27,10 +28,6 @@ NICENESS = 10
 """Calls come first."""
 
 PR_SET_PDEATHSIG = 1
-READY = b"ready"
-PID = struct.Struct("<I")
-REQUEST = struct.Struct("<II")
-LENGTH = struct.Struct("<I")
 
 
 def main() -> None:

@@ -113,8 +113,8 @@ async def keep_telling(database: Database, node: str, recognisers: Recognisers, 
         loading = "" if recognisers.ready else "文字起こし待ち: the model is being loaded"
         reason = recognisers.problem or loading or worker.problem
         try:
-            async with asyncio.timeout(REPORT_LIMIT_S), database.session() as session:
-                await report(session, f"{node}.transcribe", not worker.problem, reason, details)
+            async with asyncio.timeout(REPORT_LIMIT_S):
+                await report(database, f"{node}.transcribe", not worker.problem, reason, details)
         except (SQLAlchemyError, OSError, TimeoutError) as problem:
             log.warning("no report: %s", problem, extra={"action": "report_failed"})
         await asyncio.sleep(REPORT_S)

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from transcribe.asking import LENGTH, PID, READY, REQUEST
 from transcribe.engine import ModelRefused, Word
-from transcribe.listening import LENGTH, PID, READY, REQUEST
 
 log = logging.getLogger(__name__)
 

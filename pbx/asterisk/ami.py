@@ -71,6 +71,10 @@ class Ami(Connection):
         prefix = f"PJSIP/{username}/"
         return [contact.removeprefix(prefix) for contact in str(answer.value).split(f"&{prefix}") if contact]
 
+    async def register_again(self, trunk: str) -> None:
+        """Have Asterisk register at a trunk now, instead of when it is due. Raises AsteriskRefused."""
+        await self.send("PJSIPRegister", Registration=trunk)
+
     async def forget_contacts(self, username: str) -> None:
         """Remove the contacts of a device that goes: whoever has its name later must not have them."""
         for key in await self.contact_rows():

@@ -36,6 +36,10 @@ STOP_S = 5.0
 LEAVING_S = 1.0
 """A channel that is taken from us ends what it does first and leaves a moment later."""
 
+LOOK_S = 0.05
+FAX_HEARD = "FAXEXTEN"
+"""Variable that Asterisk sets when it has heard a fax: where the channel was."""
+
 ANSWER = "answer"
 HASH = "#"
 HASH_S = 1.0
@@ -438,8 +442,21 @@ class Call:
         if self.listens_for_fax and not self.hangup_requested:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LEAVING_S):
+                    await self._let_leave()
                     await self._left.wait()
         return self.became_fax
+
+    async def _let_leave(self) -> None:
+        """Give up what was lined up, where a fax was heard.
+
+        A recording would hold the channel for four seconds where no packet comes, as after an offer of T.38,
+        which nobody waits for that long.
+        """
+        with suppress(AsteriskAway, AsteriskRefused, HungUp):
+            while not self._left.is_set() and await self.ari.variable(self.id, FAX_HEARD):
+                with suppress(AsteriskRefused):
+                    await self.ari.stop_recording(self.id)
+                await asyncio.sleep(LOOK_S)
 
     async def _begin_recording(self, name: str) -> bool:
         """False when it began and ended while nobody was looking."""
@@ -485,9 +502,9 @@ class Call:
         return EndedBy.HASH if outcome.get("unheard") else None
 
     async def ended(self) -> bool:
-        """Wait for the end; False when it goes on as a fax, without us."""
+        """Wait for the end; False when it goes on without us, as a fax or wherever it went."""
         await self.over.wait()
-        return not self.became_fax
+        return not self.handed_over
 
     async def hang_up(self, cause: int = CAUSE_NORMAL) -> None:
         """End the channel; that it has ended already is no error."""

@@ -21,9 +21,10 @@ KEPT_S = 62 * 86400.0
 
 @dataclass(frozen=True)
 class Chunk:
-    """What was read: whole lines, and the place behind them."""
+    """What was read: whole lines, the place they begin at, and the place behind them."""
 
     content: bytes
+    begin: Place
     place: Place
 
 
@@ -33,7 +34,7 @@ def read_on(current: Path, place: Place | None) -> Chunk | None:
     A file that is no longer there (an old backup of the database, a folder that was emptied) is given up
     for the oldest that is.
     """
-    files = _files(current)
+    files = files_of(current)
     if not files:
         return None
     inodes = [path.stat().st_ino for path in files]
@@ -46,20 +47,20 @@ def read_on(current: Path, place: Place | None) -> Chunk | None:
         # All that will ever be in it was read.
         place = Place(inodes[at + 1], 0)
         content = _lines_from(files[at + 1], 0)
-    return Chunk(content, Place(place.inode, place.position + len(content)))
+    return Chunk(content, place, Place(place.inode, place.position + len(content)))
 
 
 def turn_over(current: Path, largest_bytes: int = LARGEST_BYTES) -> None:
     """Rename the file once it is large, and remove what is older than two months. Raises OSError."""
     if current.exists() and current.stat().st_size > largest_bytes:
         current.rename(current.with_name(f"{current.stem}-{time.time_ns()}{current.suffix}"))
-    for old in _files(current)[:-1]:
+    for old in files_of(current)[:-1]:
         if old != current and time.time() - old.stat().st_mtime > KEPT_S:
             old.unlink(missing_ok=True)
 
 
-def _files(current: Path) -> list[Path]:
-    """Those turned over, oldest first, and the current one where it exists."""
+def files_of(current: Path) -> list[Path]:
+    """All that are kept: those turned over, oldest first, and the current one where it exists."""
     old = sorted(current.parent.glob(f"{current.stem}-*{current.suffix}"))
     return [*old, current] if current.exists() else old
 

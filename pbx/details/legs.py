@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pbx.details.events import Event
+from pbx.dialplan.names import FAX_LINK
 from pbx.routing.caller import identify_caller
 from store.call_legs import Leg
 
@@ -55,7 +56,8 @@ def legs_of(group: Sequence[Event], lost: Mapping[str, datetime] | None = None) 
     sip = {
         channel: _Channel(own, (lost or {}).get(channel))
         for channel, own in channels.items()
-        if own[0].name.startswith("PJSIP/")
+        # The link to an Asterisk of the faxes is nobody's leg.
+        if own[0].name.startswith("PJSIP/") and not own[0].name.startswith(f"PJSIP/{FAX_LINK}-")
     }
     return [_leg(channel, list(sip.values())) for channel in sip.values()]
 

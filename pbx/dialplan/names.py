@@ -37,6 +37,14 @@ CONTEXT_FAX_RECEIVE = fax_line.CONTEXT_RECEIVE
 CONTEXT_FAX_SEND = fax_line.CONTEXT_SEND
 CONTEXT_FAX_DIAL = fax_line.CONTEXT_DIAL
 CONTEXT_FAX_DONE = fax_line.CONTEXT_DONE
+CONTEXT_FROM_FAX = "from-fax"
+"""In the switch: the Asterisk of the faxes calls out."""
+CONTEXT_FROM_SWITCH = "from-switch"
+"""In the Asterisk of the faxes: the switch hands a call over."""
+FAX_LINK = "fax-link"
+"""What each of these two calls the other; with a hyphen, which no device's name has."""
+HEADER_LINK = "X-Denwaban-Link"
+"""SIP header with the link's key: who has it is the other one."""
 
 LAMP_MAILBOX = "LAMP_MAILBOX"
 LAMP_NEW = "LAMP_NEW"
@@ -48,10 +56,17 @@ NUMBER_FAMILY = "number"
 KEY_USE = "use"
 KEY_RUSUREPO = "rusurepo"
 KEY_RULE = "rule"
+"""The rule that takes messages; where 留守レポ is OFF, of whom nobody answers."""
 KEY_START_PROMPT = "start_prompt"
 KEY_END_PROMPT = "end_prompt"
 KEY_DEVICES = "devices"
-"""Who rings, turn by turn: `<seconds>:<devices with & between>`, with | between the turns."""
+"""Who rings, turn by turn: `<seconds>:<devices with & between>`, with | between the turns; and `:own` behind
+where some ring for a time of their own."""
+KEY_RING = "ring"
+"""For how long it rings where 留守レポ is OFF, in two digits of seconds."""
+OWN_TIME_KEYS = "own_time"
+"""For how many seconds a device rings among others, `number/<E.164>/own_time/<user name>`."""
+OWN_TIMES = "own"
 KEY_ACCOUNT = "account"
 KEY_CHANNELS = "channels"
 """How many calls of people the number carries at once; none: no limit."""
@@ -68,6 +83,7 @@ NUMBER_KEYS = (
     KEY_START_PROMPT,
     KEY_END_PROMPT,
     KEY_DEVICES,
+    KEY_RING,
     KEY_CHANNELS,
     KEY_ACCOUNT,
     KEY_RING_FIRST,
@@ -78,6 +94,14 @@ NUMBER_KEYS = (
 WHITELIST_FAMILY = "allow"
 """Family of whom the number's active whitelist names, `allow/<E.164>/<caller>`: the caller's number, the
 beginning of numbers and a `*`, or why there is no number."""
+
+BLOCK_FAMILY = "block"
+"""Family of callers that a number, or all of an account, does not take, `block/<E.164 or account>/<caller>`:
+what becomes of them. Callers are written as in `WHITELIST_FAMILY`."""
+CONTEXT_BLOCKED = "blocked"
+"""An extension for each treatment."""
+BLOCKED = "BLOCKED"
+"""What a slip has in place of how dialling came out."""
 
 RECORD_FAMILY = "record"
 """Family of what the dialplan must know of a number's recording, `record/<E.164>/<key>`."""
@@ -168,6 +192,10 @@ GLOBAL_FAX_FOLDER = "FAX_FOLDER"
 GLOBAL_FAX_LIMIT = fax_line.VAR_LIMIT_S
 """For a call that brings no limit of its own, as every received one."""
 GLOBAL_FAX_RING = fax_line.VAR_RING_S
+GLOBAL_FAX_LINK = "FAX_LINK"
+"""The link's key where faxes have an Asterisk of their own, else empty."""
+GLOBAL_FAX_TRUNK = "FAX_TRUNK"
+"""The only trunk of an Asterisk of the faxes; empty in the switch."""
 GLOBALS = (
     GLOBAL_CALL_LIMIT,
     GLOBAL_MESSAGE_LIMIT,
@@ -187,6 +215,8 @@ GLOBALS = (
     GLOBAL_FAX_FOLDER,
     GLOBAL_FAX_LIMIT,
     GLOBAL_FAX_RING,
+    GLOBAL_FAX_LINK,
+    GLOBAL_FAX_TRUNK,
 )
 
 SLIP_KEYS = (

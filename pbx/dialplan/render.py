@@ -1,10 +1,12 @@
 """What of Asterisk's configuration depends on settings: pure functions from settings to text."""
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pbx.dialplan import names
+from pbx.dialplan.fax_link import fax_link, fax_link_key
 from pbx.routing.limits import (
     CALL_LIMIT_S,
     DIAL_LIMIT_S,
@@ -16,8 +18,7 @@ from pbx.routing.limits import (
     SILENCE_S,
 )
 from settings import Settings
-from store.calling import CALLBACK_AWAITED
-from store.provisioning import WantedDevice
+from store.callback import CALLBACK_AWAITED
 
 FIRST_REPEAT_MS = 100
 """SIP's T1. A trunk or telephone that answers an INVITE with nothing at all for 64 times as long is taken for
@@ -52,7 +53,7 @@ class AsteriskFolders:
 def render_all(settings: Settings, folders: AsteriskFolders) -> dict[str, str]:
     """Every rendered file: name -> text. The rest of the folder is `asterisk-conf/` as it is."""
     return {
-        "asterisk.conf": asterisk_conf(settings, folders),
+        "asterisk.conf": asterisk_conf(settings.node, folders),
         "http.conf": http_conf(settings),
         "ari.conf": ari_conf(settings),
         "manager.conf": manager_conf(settings),
@@ -66,7 +67,8 @@ def render_all(settings: Settings, folders: AsteriskFolders) -> dict[str, str]:
     }
 
 
-def asterisk_conf(settings: Settings, folders: AsteriskFolders) -> str:
+def asterisk_conf(name: str, folders: AsteriskFolders) -> str:
+    """Of an Asterisk whose channels' unique ids begin with `name`."""
     state = folders.state
     return f"""\
 [directories]
@@ -83,7 +85,7 @@ astlogdir => {state}/log
 astsbindir => {state}/run
 
 [options]
-systemname = {settings.node}
+systemname = {name}
 hideconnect = yes
 documentation_language = en_US
 live_dangerously = no
@@ -129,6 +131,15 @@ password = {settings.ari_password}
 """
 
 
+UNHEARD_EVENTS = (
+    *("Newchannel", "Newstate", "Newexten", "NewCallerid", "NewConnectedLine", "NewAccountCode", "VarSet"),
+    *("DialBegin", "DialState", "DialEnd", "BridgeCreate", "BridgeEnter", "BridgeLeave", "BridgeDestroy"),
+    *("DTMFBegin", "DTMFEnd", "HangupRequest", "SoftHangupRequest", "Hangup", "HangupHandlerPush"),
+    *("HangupHandlerPop", "HangupHandlerRun", "LocalBridge", "MixMonitorStart", "MixMonitorStop"),
+)
+"""What befalls channels. Nobody asks AMI for it; waking every session for it costs each call some time."""
+
+
 def manager_conf(settings: Settings) -> str:
     return f"""\
 [general]
@@ -137,6 +148,7 @@ webenabled = no
 bindaddr = 127.0.0.1
 port = {settings.ami_port}
 displayconnects = no
+disabledevents = {",".join(UNHEARD_EVENTS)}
 
 [{names.APPLICATION}]
 secret = {settings.ami_password}
@@ -184,17 +196,14 @@ fields = {",".join(EVENT_FIELDS)}
 
 
 def pjsip_conf(settings: Settings) -> str:
+    order = "header,username,ip" if settings.has_fax_asterisk else "username,ip"
     sections = [
         f"""\
-[system]
-type = system
-timer_t1 = {FIRST_REPEAT_MS}
-timer_b = {64 * FIRST_REPEAT_MS}
-
+{sip_timers()}
 [global]
 type = global
 user_agent = Denwaban
-endpoint_identifier_order = username,ip
+endpoint_identifier_order = {order}
 max_initial_qualify_time = 4
 unidentified_request_count = 5
 unidentified_request_period = 5
@@ -211,7 +220,14 @@ unidentified_request_period = 5
     if settings.sip_wss_port:
         sections.append(_transport("wss", "wss", settings.bind_host))
     sections.append(_trunk(settings))
+    if settings.has_fax_asterisk:
+        peer = f"{settings.loopback_host}:{settings.fax_sip_port}"
+        sections.append(fax_link(settings, names.CONTEXT_FROM_FAX, peer, t38=True))
     return "\n".join(sections)
+
+
+def sip_timers() -> str:
+    return f"[system]\ntype = system\ntimer_t1 = {FIRST_REPEAT_MS}\ntimer_b = {64 * FIRST_REPEAT_MS}\n"
 
 
 def _transport(name: str, protocol: str, bind: str) -> str:
@@ -272,7 +288,7 @@ def _escaped(value: str) -> str:
     return value.replace(";", "\\;")
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """A name between quotation marks; such marks in it would end it."""
     return name.replace("\\", "").replace('"', "")
 
@@ -311,34 +327,11 @@ def globals_conf(settings: Settings, folders: AsteriskFolders) -> str:
         names.GLOBAL_FAX_LIMIT: FAX_LIMIT_S,
         names.GLOBAL_FAX_RING: FAX_RING_S,
         names.GLOBAL_AGI_URL: f"agi://127.0.0.1:{settings.agi_port}",
+        names.GLOBAL_FAX_LINK: fax_link_key(settings) if settings.has_fax_asterisk else "",
+        names.GLOBAL_FAX_TRUNK: "",
     }
+    return globals_text(values)
+
+
+def globals_text(values: Mapping[str, object]) -> str:
     return "".join(f"{name} = {value}\n" for name, value in values.items())
-
-
-def device_objects(settings: Settings, device: WantedDevice, password: str) -> Objects:
-    """A device as Asterisk's dynamic objects, in the order they must be made: (type, fields).
-
-    The endpoint comes last, since it refers to the others. It is told of its account's mailbox without
-    asking; to colleagues it shows its name and its short number.
-    """
-    username = device.username
-    auth = {"auth_type": "userpass", "username": username, "password": password}
-    aor = {
-        "max_contacts": "5",
-        "remove_existing": "yes",
-        "minimum_expiration": "60",
-        # How long it takes to answer is shown; and a way through a router stays open.
-        "qualify_frequency": "60",
-    }
-    endpoint = {
-        "context": names.CONTEXT_DEVICE,
-        "disallow": "all",
-        "allow": "!all,ulaw,alaw",
-        "auth": username,
-        "aors": username,
-        "identify_by": "username",
-        "mailboxes": f"{device.account_id}@{names.CONTEXT_LAMP}",
-        "callerid": f'"{_quoted(device.name)}" <{device.shown_as}>',
-        **media_fields(settings),
-    }
-    return [("auth", auth), ("aor", aor), ("endpoint", endpoint)]

@@ -12,9 +12,13 @@ SETTINGS_PRIORITY = 100
 """Where the trunk of the settings stands among the operator's."""
 
 
+def endpoint_name(trunk_id: str) -> str:
+    """It has a hyphen, which no device's name may have."""
+    return f"trunk-{trunk_id}"
+
+
 def endpoint_of(trunk: Trunk) -> str:
-    """Its name has a hyphen, which no device's name may have."""
-    return f"trunk-{trunk.id}"
+    return endpoint_name(trunk.id)
 
 
 def told_of_trunks(trunks: Sequence[Trunk]) -> dict[str, str]:

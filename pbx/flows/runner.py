@@ -383,13 +383,12 @@ class Runner:
             if self.calls.get(call.id) is call:
                 # It may have come back from the dialplan already.
                 del self.calls[call.id]
+        call.over.set()
         if call.handed_over:
             call.journal.note(call.id, "became_fax" if call.became_fax else "handed_to_dialplan")
             if call.became_fax:
                 call.journal.change_call(call.id, answered_at=call.answered_at)
-                call.over.set()
             return
-        call.over.set()
         call.journal.note(call.id, "ended", result=str(outcome))
         call.journal.change_call(call.id, answered_at=call.answered_at, ended_at=now(), result=str(outcome))
 

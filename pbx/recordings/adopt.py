@@ -12,10 +12,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from pbx.errors import AsteriskAway, AsteriskRefused
@@ -26,8 +27,8 @@ from store.arrivals import Caller
 from store.database import Database
 from store.e164 import NotAPhoneNumber, parse_e164
 from store.media import Media
-from store.models import CallerKind, PhoneNumber, Prompt, new_id, now
-from store.recordings import Milestone, is_kept, keep_recording, note
+from store.models import CallerKind, PhoneNumber, Prompt, Recording, new_id, now
+from store.recordings import Milestone, keep_recording, note
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ SHORTEST_S = 0.1
 """Less is the moment between connecting and hanging up."""
 
 LEEWAY_S = 2.0
+SLIPS_REMEMBERED = 1000
 LOW_BYTES = 1000 * 1000 * 1000
 """From here on the log says that the disk runs short; 1 GB holds nine hours."""
 
@@ -57,9 +59,16 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Owner:
+class _Known:
+    """What the store knows of a call that was recorded."""
+
     account_id: str
     number_id: str
+    kept: bool
+    """Its recording is there already."""
+
+    prompt: Row[str, str | None, float] | None
+    """Of the prompt that was to be announced: its SHA-256, text and length; None where it is gone."""
 
 
 class RecordingAdoption:
@@ -126,27 +135,27 @@ class RecordingAdoption:
 
     async def _adopt(self, found: Found, slip: CallSlip) -> None:
         seconds = await asyncio.to_thread(_seconds, found.files)
-        owner = await self._owner(slip.number)
-        if owner is None:
+        known = await self._database.transaction(
+            partial(_look_up, e164=slip.number, call_id=found.call_id, prompt_id=slip.prompt)
+        )
+        if known is None:
             await asyncio.to_thread(_set_aside, self._spool / "unclaimed", found, seconds)
             return
-        async with self._database.session() as session:
-            kept = await is_kept(session, found.call_id)
-        if not kept:
-            announced = await self._announcement(slip)
+        if not known.kept:
+            announced = _announcement(slip, known.prompt)
             milestones = milestones_of(slip, announced)
             if seconds < SHORTEST_S:
                 async with self._database.session() as session:
                     note(session, found.call_id, milestones)
             else:
-                await self._keep(found, slip, owner, announced, milestones)
+                await self._keep(found, slip, known, announced, milestones)
         await asyncio.to_thread(_tidy, found)
 
     async def _keep(
         self,
         found: Found,
         slip: CallSlip,
-        owner: _Owner,
+        known: _Known,
         announced: dict[str, Any],
         milestones: list[Milestone],
     ) -> None:
@@ -163,8 +172,8 @@ class RecordingAdoption:
         whole = slip.over and duration_s >= recorded_s * 0.95 - LEEWAY_S
         recording = {
             "id": new_id(),
-            "account_id": owner.account_id,
-            "number_id": owner.number_id,
+            "account_id": known.account_id,
+            "number_id": known.number_id,
             "call_id": found.call_id,
             "direction": slip.direction if slip.direction == "outbound" else "inbound",
             "other_party": said.number,
@@ -191,30 +200,6 @@ class RecordingAdoption:
         self._media.write(name, lambda draft: made.append(write_stereo_wav(draft, files)))
         return made[0]
 
-    async def _owner(self, e164: str) -> _Owner | None:
-        wanted = select(PhoneNumber.account_id, PhoneNumber.id).where(PhoneNumber.e164 == e164)
-        async with self._database.session() as session:
-            row = (await session.execute(wanted)).one_or_none()
-        return _Owner(*row) if row else None
-
-    async def _announcement(self, slip: CallSlip) -> dict[str, Any]:
-        """The columns that say what the other party heard; all empty where nothing was to be heard."""
-        ended = slip.when("announced")
-        if not slip.prompt or not (ended or slip.when("announcing") or slip.when("broken")):
-            return {}
-        async with self._database.session() as session:
-            prompt = await session.get(Prompt, slip.prompt)
-        lasted = timedelta(seconds=prompt.duration_s if prompt else 0)
-        return {
-            "announcement_prompt_id": slip.prompt,
-            "announcement_sha256": prompt.sha256 if prompt else None,
-            "announcement_text": prompt.text if prompt else None,
-            # Where Dial() plays it only its end is noted, in the instant after it.
-            "announcement_started_at": slip.when("announcing") or (ended and ended - lasted),
-            "announcement_ended_at": ended or slip.when("broken") or slip.when("ended"),
-            "announcement_played_to_end": ended is not None,
-        }
-
     def _watch_the_disk(self) -> None:
         try:
             free = shutil.disk_usage(self._media.folder).free
@@ -225,6 +210,36 @@ class RecordingAdoption:
             hours = free / BYTES_PER_SECOND / 3600
             log.warning("room for %.1f hours of recordings is left", hours, extra={"action": "disk_short"})
         self._short_of_room = short
+
+
+def _look_up(connection: Connection, e164: str, call_id: str, prompt_id: str) -> _Known | None:
+    """None for what belongs to no number of ours."""
+    owner = connection.execute(
+        select(PhoneNumber.account_id, PhoneNumber.id).where(PhoneNumber.e164 == e164)
+    ).one_or_none()
+    if owner is None:
+        return None
+    kept = connection.execute(select(Recording.id).where(Recording.call_id == call_id)).first()
+    spoken = select(Prompt.sha256, Prompt.text, Prompt.duration_s).where(Prompt.id == prompt_id)
+    prompt = connection.execute(spoken).one_or_none() if prompt_id else None
+    return _Known(owner.account_id, owner.id, kept is not None, prompt)
+
+
+def _announcement(slip: CallSlip, prompt: Row[str, str | None, float] | None) -> dict[str, Any]:
+    """The columns that say what the other party heard; all empty where nothing was to be heard."""
+    ended = slip.when("announced")
+    if not slip.prompt or not (ended or slip.when("announcing") or slip.when("broken")):
+        return {}
+    lasted = timedelta(seconds=prompt.duration_s if prompt else 0)
+    return {
+        "announcement_prompt_id": slip.prompt,
+        "announcement_sha256": prompt.sha256 if prompt else None,
+        "announcement_text": prompt.text if prompt else None,
+        # Where Dial() plays it only its end is noted, in the instant after it.
+        "announcement_started_at": slip.when("announcing") or (ended and ended - lasted),
+        "announcement_ended_at": ended or slip.when("broken") or slip.when("ended"),
+        "announcement_played_to_end": ended is not None,
+    }
 
 
 def look(spool: Path) -> list[Found]:
@@ -244,9 +259,16 @@ def look(spool: Path) -> list[Found]:
 
 def read_slip(path: Path) -> CallSlip:
     try:
-        return parse_call_slip(path.read_text(errors="replace"))
+        stat = path.stat()
+        return _read_slip(path, stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         return CallSlip()
+
+
+@lru_cache(SLIPS_REMEMBERED)
+def _read_slip(path: Path, _size: int, _mtime_ns: int) -> CallSlip:
+    # Every call's is looked at each second; hardly ever has it grown.
+    return parse_call_slip(path.read_text(errors="replace"))
 
 
 def other_party(slip: CallSlip) -> Caller:

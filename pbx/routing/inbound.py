@@ -60,9 +60,12 @@ def decide(arrival: Arrival | None, rang: bool = False) -> Decision:
 
 def _by_plan(arrival: Arrival, rang: bool) -> Decision:
     """留守レポ is OFF: people are called, by the number's ring plan."""
-    if rang:
+    then = arrival.unanswered_rule
+    if rang and then is None:
         return Decision(Action.REFUSE_UNANSWERED, "nobody answered, and the rule is no more")
-    why, then = f"rusurepo is off ({arrival.because})", arrival.unanswered_rule
+    if rang:
+        return Decision(Action.TAKE_MESSAGE, "nobody answered, rule of the ring plan", rule=then)
+    why = f"rusurepo is off ({arrival.because})"
     action = Action.RING_THEN_MESSAGE if then else Action.RING
     return Decision(action, why, arrival.ringing.ring_s, then)
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from pbx.dialplan.names import BLOCKED
 from pbx.errors import AsteriskAway, AsteriskRefused
 from pbx.routing.caller import identify_caller
 from pbx.routing.ended_by import infer_ended_by
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 2.0
 LONGEST_ID = 32
+RESULTS = {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up", BLOCKED: "blocked"}
 SETTLE_S = 0.2
 """After the dialplan hands in a slip its channel lives on for a moment."""
 
@@ -161,19 +164,11 @@ class Adoption:
         self._journal.change_call(call_id, **columns)
 
     async def _from_row(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
-        async with self._database.session() as session:
-            call = await session.get(Call, call_id)
-            if call is None or call.account_id is None or call.number_id is None:
-                return None
-            setting = await session.get(RusurepoSetting, call.number_id)
-            recorded = (
-                await session.scalars(
-                    select(JournalEntry).where(
-                        JournalEntry.call_id == call_id, JournalEntry.event == "recording_ended"
-                    )
-                )
-            ).first()
-        said = EndedBy(recorded.details["ended_by"]) if recorded else slip and slip.ended_by
+        found = await self._database.transaction(partial(_row_of, call_id=call_id))
+        if found is None:
+            return None
+        call, rule_id, ended_by = found
+        said = ended_by or (slip and slip.ended_by)
         taken = Taken(
             call_id=call_id,
             account_id=call.account_id,
@@ -184,9 +179,9 @@ class Adoption:
             ended_by=said or await _infer(files, slip),
             source=_source(slip),
             files=files,
-            rule_id=_rule_of(slip) or (setting.rule_id if setting else None),
+            rule_id=_rule_of(slip) or rule_id,
         )
-        return _Known(taken, call.ended_at, call.message_outcome, bool(recorded) or _said(slip))
+        return _Known(taken, call.ended_at, call.message_outcome, ended_by is not None or _said(slip))
 
     async def _from_slip(self, call_id: str, files: tuple[Path, ...], slip: Slip | None) -> _Known | None:
         """A call that never had a row: write one."""
@@ -222,6 +217,30 @@ class Adoption:
         return _Known(taken, said=_said(slip))
 
 
+def _row_of(connection: Connection, call_id: str) -> tuple[Row[Any], str | None, EndedBy | None] | None:
+    """A call of ours: its row, its number's rule, and why its recording ended where that is known."""
+    rule_id = select(RusurepoSetting.rule_id).where(RusurepoSetting.number_id == Call.number_id)
+    columns = (
+        Call.account_id,
+        Call.number_id,
+        Call.caller,
+        Call.caller_kind,
+        Call.started_at,
+        Call.ended_at,
+        Call.message_outcome,
+        rule_id.scalar_subquery().label("rule_id"),
+    )
+    ours = (Call.id == call_id, Call.account_id.is_not(None), Call.number_id.is_not(None))
+    call = connection.execute(select(*columns).where(*ours)).one_or_none()
+    if call is None:
+        return None
+    ended = select(JournalEntry.details).where(
+        JournalEntry.call_id == call_id, JournalEntry.event == "recording_ended"
+    )
+    details = connection.execute(ended).scalars().first()
+    return call, call.rule_id, EndedBy(details["ended_by"]) if details else None
+
+
 def _said(slip: Slip | None) -> bool:
     """The dialplan's recording was ended by the caller or by its limits, not by a fax."""
     return slip is not None and slip.ended_by in {EndedBy.HASH, EndedBy.LIMIT, EndedBy.SILENCE}
@@ -247,10 +266,10 @@ def _result_of(outcome: MessageOutcome | None, slip: Slip | None) -> str:
     if outcome:
         return "message" if outcome is MessageOutcome.KEPT else "no_message"
     if slip is not None and slip.fax:
-        return "fax" if slip.fax == "SUCCESS" else "fax_failed"
+        return "fax" if slip.fax in {"SUCCESS", "GIVEN"} else "fax_failed"
     if slip is None or not slip.dial:
         return "hung_up"
-    return {"ANSWER": "answered", "BUSY": "busy", "CANCEL": "hung_up"}.get(slip.dial, "no_answer")
+    return RESULTS.get(slip.dial, "no_answer")
 
 
 async def _infer(files: tuple[Path, ...], slip: Slip | None) -> EndedBy:

@@ -34,7 +34,7 @@ class Slip:
     record: str = ""
     dial: str = ""
     fax: str = ""
-    """The call was a fax, or became one: `BEGAN`, then how it came out."""
+    """The call was a fax, or became one: `BEGAN`, then how it came out, or `GIVEN` to another Asterisk."""
 
     rule: str = ""
     """The id of the 留守レポ rule that took the call."""

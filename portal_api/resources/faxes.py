@@ -4,15 +4,15 @@ import asyncio
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from faxpages.paper import Tried, write_report
-from faxpages.tiffs import png_of
+from faxpages.contents import Tried
 from faxpages.workshop import gothic
 from portal_api.audio import AudioQuery, disposition, send_pdf, unchanging
+from portal_api.bulk import Ids, Markings, Selection
 from portal_api.fax_archive import archive, file_name, reported, tried
 from portal_api.problems import Problem
 from portal_api.routing import API, Ask, Resource
@@ -193,13 +193,6 @@ class FaxFileQuery(AudioQuery):
     mark_read: bool = Field(default=False, description="1: 見たものとして既読にする(HEADでは変えない)")
 
 
-Ids = Annotated[list[IdGiven], Field(min_length=1, max_length=1000)]
-
-
-class FaxSelection(Body):
-    ids: Ids
-
-
 class FaxMarking(Body):
     ids: Ids
     read: bool = Field(description="既読にする、未読に戻す")
@@ -212,15 +205,6 @@ class FaxDeletion(BaseModel):
 
 class FaxDeletions(BaseModel):
     results: list[FaxDeletion]
-
-
-class FaxMarked(BaseModel):
-    id: str
-    result: Literal["changed", "not_found"]
-
-
-class FaxMarkings(BaseModel):
-    results: list[FaxMarked]
 
 
 @resource.get("/faxes", "FAXの一覧(受信トレイ、送信済みトレイ)")
@@ -238,28 +222,24 @@ async def get_fax_summary(ask: Ask, account_id: str) -> Trays:
 
 
 @resource.post("/faxes:delete", "FAXをまとめて削除する")
-async def delete_faxes(ask: Ask, account_id: str, body: FaxSelection) -> FaxDeletions:
+async def delete_faxes(ask: Ask, account_id: str, body: Selection) -> FaxDeletions:
     by = ask.identity.by
-    outcome = await faxes.delete_faxes(ask.session, ask.parts.media, account_id, _once_each(body.ids), by)
+    outcome = await faxes.delete_faxes(ask.session, ask.parts.media, account_id, body.ids, by)
     return FaxDeletions(results=[FaxDeletion(id=one, result=result) for one, result in outcome.items()])
 
 
 @resource.post("/faxes:mark", "FAXの既読をまとめて変える")
-async def mark_faxes(ask: Ask, account_id: str, body: FaxMarking) -> FaxMarkings:
-    ids = _once_each(body.ids)
+async def mark_faxes(ask: Ask, account_id: str, body: FaxMarking) -> Markings:
     async with ask.session() as session:
-        changed = await faxes.mark_faxes(session, account_id, ids, body.read, by=ask.identity.by)
-    return FaxMarkings(
-        results=[FaxMarked(id=one, result="changed" if one in changed else "not_found") for one in ids]
-    )
+        changed = await faxes.mark_faxes(session, account_id, body.ids, body.read, by=ask.identity.by)
+    return Markings.of(body.ids, changed)
 
 
 @resource.post("/faxes:download", "FAXのPDFと一覧表(index.csv)をZIPで取得する", produces="application/zip")
-async def download_faxes(ask: Ask, account_id: str, body: FaxSelection) -> web.StreamResponse:
-    ids = _once_each(body.ids)
+async def download_faxes(ask: Ask, account_id: str, body: Selection) -> web.StreamResponse:
     async with ask.session() as session:
-        found = await faxes.read_faxes(session, account_id, ids)
-    members = archive([found.get(one) or one for one in ids], ask.parts.media)
+        found = await faxes.read_faxes(session, account_id, body.ids)
+    members = archive([found.get(one) or one for one in body.ids], ask.parts.media)
     name = f"FAX_{now().astimezone(JAPAN):%Y%m%d_%H%M%S}.zip"
     return await send_zip(ask.request, members, disposition(name, "faxes.zip"))
 
@@ -333,10 +313,16 @@ async def get_fax_report(ask: Ask, account_id: str, fax_id: str) -> web.StreamRe
 
 
 def _png(path: Path, page: int) -> bytes | None:
+    # What draws pages is large, and most portals never ask for one.
+    from faxpages.tiffs import png_of
+
     return png_of(path, page) if path.is_file() else None
 
 
 def _report(facts: Sequence[tuple[str, str]], rows: Sequence[Tried], tiff: Path | None) -> bytes:
+    # A report is seldom drawn, and what draws it is large.
+    from faxpages.paper import write_report
+
     with tempfile.TemporaryDirectory() as folder:
         out, picture = Path(folder) / "report.pdf", Path(folder) / "page.png"
         png = _png(tiff, 1) if tiff else None
@@ -344,7 +330,3 @@ def _report(facts: Sequence[tuple[str, str]], rows: Sequence[Tried], tiff: Path 
             picture.write_bytes(png)
         write_report(facts, rows, picture if png else None, out, gothic())
         return out.read_bytes()
-
-
-def _once_each(ids: list[str]) -> list[str]:
-    return list(dict.fromkeys(ids))

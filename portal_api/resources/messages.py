@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from portal_api.audio import SoundFormat, SoundQuery, disposition, send_mp3, send_wav
+from portal_api.bulk import Ids, Markings, Selection
 from portal_api.message_archive import archive, file_name
 from portal_api.mp3 import ffmpeg
 from portal_api.routing import API, Ask, Resource
@@ -164,13 +165,6 @@ class MessageAudioQuery(SoundQuery):
     mark_read: bool = Field(default=False, description="1: 聞いたものとして既読にする(HEADでは変えない)")
 
 
-Ids = Annotated[list[IdGiven], Field(min_length=1, max_length=1000)]
-
-
-class Selection(Body):
-    ids: Ids
-
-
 class Marking(Body):
     """指定した項目だけを変える"""
 
@@ -191,15 +185,6 @@ class Deletion(BaseModel):
 
 class Deletions(BaseModel):
     results: list[Deletion]
-
-
-class Marked(BaseModel):
-    id: str
-    result: Literal["changed", "not_found"]
-
-
-class Markings(BaseModel):
-    results: list[Marked]
 
 
 @resource.get("/messages", "メッセージの一覧")
@@ -224,20 +209,17 @@ async def get_message_summary(ask: Ask, account_id: str) -> Summary:
 @resource.post("/messages:delete", "メッセージをまとめて削除する")
 async def delete_messages(ask: Ask, account_id: str, body: Selection) -> Deletions:
     outcome = await messages.delete_messages(
-        ask.session, ask.parts.media, account_id, _once_each(body.ids), by=ask.identity.by
+        ask.session, ask.parts.media, account_id, body.ids, by=ask.identity.by
     )
     return Deletions(results=[Deletion(id=one, result=result) for one, result in outcome.items()])
 
 
 @resource.post("/messages:mark", "メッセージの既読・対応状況をまとめて変える")
 async def mark_messages(ask: Ask, account_id: str, body: Marking) -> Markings:
-    ids = _once_each(body.ids)
     changes = body.model_dump(exclude_unset=True, exclude={"ids"})
     async with ask.session() as session:
-        changed = await messages.change_messages(session, account_id, ids, by=ask.identity.by, **changes)
-    return Markings(
-        results=[Marked(id=one, result="changed" if one in changed else "not_found") for one in ids]
-    )
+        changed = await messages.change_messages(session, account_id, body.ids, by=ask.identity.by, **changes)
+    return Markings.of(body.ids, changed)
 
 
 @resource.post(
@@ -248,12 +230,11 @@ async def mark_messages(ask: Ask, account_id: str, body: Marking) -> Markings:
 async def download_messages(ask: Ask, account_id: str, body: Download) -> web.StreamResponse:
     if body.format == "mp3":
         ffmpeg()
-    ids = _once_each(body.ids)
     async with ask.session() as session:
-        found = await messages.read_messages(session, account_id, ids)
+        found = await messages.read_messages(session, account_id, body.ids)
         names = await _names(session, account_id, list(found.values()))
     members = archive(
-        [found.get(one) or one for one in ids],
+        [found.get(one) or one for one in body.ids],
         ask.parts.media,
         body.format,
         ask.parts.conversions,
@@ -316,7 +297,3 @@ async def _names(session: AsyncSession, account_id: str, rows: Sequence[VoiceMes
 async def _shown(ask: Ask, rows: Sequence[VoiceMessage], names: Mapping[str, str]) -> list[Message]:
     missing = await asyncio.to_thread(ask.parts.media.missing, [row.media for row in rows])
     return [Message.of(row, row.media not in missing, names.get(row.caller or "")) for row in rows]
-
-
-def _once_each(ids: list[str]) -> list[str]:
-    return list(dict.fromkeys(ids))

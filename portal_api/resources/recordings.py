@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from portal_api.audio import SoundFormat, SoundQuery, disposition, send_mp3, send_wav
+from portal_api.bulk import Ids, Selection
 from portal_api.mp3 import ffmpeg
 from portal_api.recording_archive import archive, file_name
 from portal_api.routing import Ask, Resource
@@ -148,13 +149,6 @@ class RecordingQuery(PageQuery):
         )
 
 
-Ids = Annotated[list[IdGiven], Field(min_length=1, max_length=1000)]
-
-
-class RecordingSelection(Body):
-    ids: Ids
-
-
 class RecordingDownload(Body):
     ids: Ids
     format: SoundFormat = Field(default="wav", description="音声の形式")
@@ -194,9 +188,9 @@ async def list_recordings(ask: Ask, account_id: str, query: RecordingQuery) -> R
 
 
 @resource.post("/recordings:delete", "通話録音をまとめて削除する")
-async def delete_recordings(ask: Ask, account_id: str, body: RecordingSelection) -> RecordingDeletions:
+async def delete_recordings(ask: Ask, account_id: str, body: Selection) -> RecordingDeletions:
     outcome = await recordings.delete_recordings(
-        ask.session, ask.parts.media, account_id, _once_each(body.ids), by=ask.identity.by
+        ask.session, ask.parts.media, account_id, body.ids, by=ask.identity.by
     )
     return RecordingDeletions(
         results=[RecordingDeletion(id=one, result=result) for one, result in outcome.items()]
@@ -211,10 +205,9 @@ async def delete_recordings(ask: Ask, account_id: str, body: RecordingSelection)
 async def download_recordings(ask: Ask, account_id: str, body: RecordingDownload) -> web.StreamResponse:
     if body.format == "mp3":
         ffmpeg()
-    ids = _once_each(body.ids)
     async with ask.session() as session:
-        found = await recordings.read_recordings(session, account_id, ids)
-    wanted = [found.get(one) or one for one in ids]
+        found = await recordings.read_recordings(session, account_id, body.ids)
+    wanted = [found.get(one) or one for one in body.ids]
     members = archive(wanted, ask.parts.media, body.format, ask.parts.conversions)
     name = f"通話録音_{now().astimezone(JAPAN):%Y%m%d_%H%M%S}.zip"
     return await send_zip(ask.request, members, disposition(name, "recordings.zip"))
@@ -269,7 +262,3 @@ def _announcement(row: RecordingRow) -> Announcement | None:
 async def _shown(ask: Ask, rows: Sequence[RecordingRow]) -> list[Recording]:
     missing = await asyncio.to_thread(ask.parts.media.missing, [row.media for row in rows])
     return [Recording.of(row, has_audio=row.media not in missing) for row in rows]
-
-
-def _once_each(ids: list[str]) -> list[str]:
-    return list(dict.fromkeys(ids))

@@ -27,7 +27,10 @@ RingS = Annotated[int, Field(ge=5, le=LONGEST_RING_S)]
 
 class Turn(Body):
     device_id: IdGiven
-    ring_s: RingS = Field(default=20, description="順に鳴らすときの秒数")
+    ring_s: RingS | None = Field(
+        default=None,
+        description="この端末を鳴らす秒数。省略すると、順に鳴らすときは20秒、一斉に鳴らすときは最後まで",
+    )
 
 
 class RingPlan(BaseModel):

@@ -1,48 +1,61 @@
 """`/trunks`: the lines to carriers, for operators."""
 
-import ipaddress
-import re
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from pydantic_core import PydanticCustomError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from portal_api.routing import Ask, Resource
 from portal_api.schemas import Body, Name, PageOf, PageQuery, Timestamp
 from store import trunks
-from store.models import DidLocation, NumberStyle
+from store.models import DidLocation, NumberStyle, TrunkState
 from store.models import Trunk as TrunkRow
+from store.models import TrunkRegistration as RegistrationRow
 
 resource = Resource("トランク")
 
-SIP_URI = re.compile(r"sips?:[A-Za-z0-9.\-\[\]:]+(;transport=(udp|tcp|tls))?")
 Codec = Literal["ulaw", "alaw"]
 
 
 def _sip_uri(text: str) -> str:
-    if not SIP_URI.fullmatch(text):
+    if not trunks.is_sip_uri(text):
         raise PydanticCustomError("sip_uri", "sip:192.0.2.1:5060 のように指定してください。")
     return text
 
 
 def _network(text: str) -> str:
     try:
-        return str(ipaddress.ip_network(text, strict=False))
+        return trunks.network(text)
     except ValueError:
         raise PydanticCustomError("network", "192.0.2.0/24 のように指定してください。") from None
 
 
 UriGiven = Annotated[str, StringConstraints(max_length=200), AfterValidator(_sip_uri)]
 NetworkGiven = Annotated[str, StringConstraints(max_length=50), AfterValidator(_network)]
-# They stand in Asterisk's configuration and in SIP headers.
-WordGiven = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.+_\-]{1,100}$")]
-SecretGiven = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,100}$")]
+WordGiven = Annotated[str, StringConstraints(pattern=rf"^{trunks.WORD.pattern}$")]
+SecretGiven = Annotated[str, StringConstraints(pattern=rf"^{trunks.SECRET.pattern}$")]
 
 PRIORITY = "小さい順に使う。DENWABAN_TRUNK_URI のトランクは100"
 ACCEPT = "着信を受け付ける送信元"
 EMERGENCY = "110・118・119を接続できる。1つもないときは、緊急通報はできない旨を案内する"
 DID = "着信番号の場所(request_uri、to、p_called_party_id)"
 STYLE = "番号の形式。national=0312345678と010…、e164=+81…"
+STATE = "registered=登録済み、registering=応答待ち、rejected=相手が拒否、unreachable=相手から応答なし"
+
+
+class TrunkRegistration(BaseModel):
+    """1つのノードからトランクへの登録の状態"""
+
+    node: str = Field(description="登録しているノード")
+    state: TrunkState = Field(description=STATE)
+    since: Timestamp = Field(description="この状態になった日時")
+    read_at: Timestamp = Field(description="最後に確かめた日時")
+
+    @classmethod
+    def of(cls, row: RegistrationRow) -> Self:
+        return cls(node=row.node, state=row.state, since=row.since, read_at=row.read_at)
 
 
 class Trunk(BaseModel):
@@ -61,10 +74,13 @@ class Trunk(BaseModel):
     codecs: list[str]
     t38: bool = Field(description="T.38でFAXを送受信する。falseは音声(みなし音声)")
     emergency: bool = Field(description=EMERGENCY)
+    registrations: list[TrunkRegistration] = Field(
+        description="ノードごとの登録の状態。registersがfalseなら空"
+    )
     created_at: Timestamp
 
     @classmethod
-    def of(cls, trunk: TrunkRow) -> Self:
+    def of(cls, trunk: TrunkRow, registrations: Sequence[RegistrationRow] = ()) -> Self:
         return cls(
             id=trunk.id,
             name=trunk.name,
@@ -81,6 +97,7 @@ class Trunk(BaseModel):
             codecs=trunk.codecs,
             t38=trunk.t38,
             emergency=trunk.emergency,
+            registrations=[TrunkRegistration.of(row) for row in registrations],
             created_at=trunk.created_at,
         )
 
@@ -91,7 +108,7 @@ class Trunks(PageOf[Trunk]):
 
 class TrunkOptions(Body):
     enabled: bool = True
-    priority: int = Field(default=10, ge=1, le=999, description=PRIORITY)
+    priority: int = Field(default=10, ge=trunks.FIRST_PRIORITY, le=trunks.LAST_PRIORITY, description=PRIORITY)
     accept: list[NetworkGiven] = Field(default=[], max_length=50, description=ACCEPT)
     registers: bool = Field(default=False, description="trueなら uri へ登録(REGISTER)する")
     username: WordGiven | None = None
@@ -121,7 +138,9 @@ class TrunkChange(TrunkOptions):
 async def list_trunks(ask: Ask, query: PageQuery) -> Trunks:
     async with ask.session() as session:
         page = await trunks.list_trunks(session, query.page())
-    return Trunks(items=[Trunk.of(row) for row in page.items], next=page.next_text)
+        states = await trunks.trunk_states(session, [row.id for row in page.items])
+    items = [Trunk.of(row, states.get(row.id, ())) for row in page.items]
+    return Trunks(items=items, next=page.next_text)
 
 
 @resource.post("/trunks", "トランクを登録する", status=201, operator_only=True)
@@ -133,7 +152,7 @@ async def create_trunk(ask: Ask, body: NewTrunk) -> Trunk:
 @resource.get("/trunks/{trunk_id}", "トランク", operator_only=True)
 async def get_trunk(ask: Ask, trunk_id: str) -> Trunk:
     async with ask.session() as session:
-        return Trunk.of(await trunks.get_trunk(session, trunk_id))
+        return await _shown(session, await trunks.get_trunk(session, trunk_id))
 
 
 @resource.patch("/trunks/{trunk_id}", "トランクを変える。通話中の通話は切れない", operator_only=True)
@@ -142,13 +161,19 @@ async def change_trunk(ask: Ask, trunk_id: str, body: TrunkChange) -> Trunk:
         name: value for name, value in _fields(body).items() if name in body.model_fields_set
     }  # type: ignore[assignment]
     async with ask.session() as session:
-        return Trunk.of(await trunks.change_trunk(session, ask.parts.secret_key, trunk_id, **fields))
+        changed = await trunks.change_trunk(session, ask.parts.secret_key, trunk_id, **fields)
+        return await _shown(session, changed)
 
 
 @resource.delete("/trunks/{trunk_id}", "トランクを削除する。通話中の通話は切れない", operator_only=True)
 async def delete_trunk(ask: Ask, trunk_id: str) -> None:
     async with ask.session() as session:
         await trunks.delete_trunk(session, trunk_id)
+
+
+async def _shown(session: AsyncSession, trunk: TrunkRow) -> Trunk:
+    states = await trunks.trunk_states(session, [trunk.id])
+    return Trunk.of(trunk, states.get(trunk.id, ()))
 
 
 def _fields(body: NewTrunk | TrunkChange) -> trunks.TrunkFields:

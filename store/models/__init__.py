@@ -22,7 +22,7 @@ from store.models.billing import (
     TopUp,
     TopUpSource,
 )
-from store.models.call_legs import CallLeg, ChannelEvent, EventsRead, LegRole
+from store.models.call_legs import CallLeg, EventsRead, LegRole
 from store.models.calls import Call, CallerKind, JournalEntry, MessageOutcome
 from store.models.events import Event, IdempotencyKey
 from store.models.faxes import (
@@ -83,7 +83,7 @@ from store.models.ringing import BlockedCaller, RingPlan, Treatment
 from store.models.rusurepo import Prompt, PromptPurpose, RusurepoRule, RusurepoSetting, WhenUnanswered
 from store.models.schedules import Schedule
 from store.models.transcripts import Transcript, TranscriptState
-from store.models.trunks import DidLocation, NumberStyle, Trunk
+from store.models.trunks import DidLocation, NumberStyle, Trunk, TrunkRegistration, TrunkState
 from store.models.whitelists import EntryKind, Whitelist, WhitelistEntry
 
 __all__ = [
@@ -101,7 +101,6 @@ __all__ = [
     "Call",
     "CallLeg",
     "CallerKind",
-    "ChannelEvent",
     "Charge",
     "ChargeKind",
     "Chore",
@@ -190,6 +189,8 @@ __all__ = [
     "TranscriptState",
     "Treatment",
     "Trunk",
+    "TrunkRegistration",
+    "TrunkState",
     "UTCDateTime",
     "User",
     "UserDevice",

@@ -2,9 +2,8 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String
+from sqlalchemy import BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models.base import Base, enum_column, now
@@ -59,19 +58,11 @@ class CallLeg(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
-class ChannelEvent(Base):
-    """What Asterisk noted of a channel whose call is not over yet."""
-
-    __tablename__ = "channel_events"
-    id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
-    )
-    node: Mapped[str] = mapped_column(String(20), index=True)
-    event: Mapped[dict[str, Any]]
-
-
 class EventsRead(Base):
-    """How far a node's file of channel events was read; moved in the transaction that keeps what was read."""
+    """Where a node's file of channel events is to be read on: at the first event of a call that is not over.
+
+    Moved in the transaction that keeps what was read.
+    """
 
     __tablename__ = "channel_events_read"
     node: Mapped[str] = mapped_column(String(20), primary_key=True)

@@ -79,6 +79,8 @@ class PhonebookContract(Base):
     __tablename__ = "phonebook_contracts"
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     since: Mapped[datetime] = mapped_column(default=now)
+    changes: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Counts what was changed in the phonebook, for who keeps its words in memory."""
 
 
 class StandbyType(StrEnum):

@@ -15,8 +15,9 @@ class RingPlan(Base):
     """Which devices ring for a number. No row: all at once.
 
     `devices` are `{"device_id": …, "ring_s": …}` in their order; none: all of the account. In turn each rings
-    for its own time; at once they ring for `ring_s`. When nobody answers, all are busy, nobody is registered
-    or all channels are taken, the rule takes a message, or there is an announcement.
+    for its own time; at once they ring for `ring_s`, or for less where their own is not null. When nobody
+    answers, all are busy, nobody is registered or all channels are taken, the rule takes a message, or there
+    is an announcement.
     """
 
     __tablename__ = "ring_plans"

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import JSON, String
+from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models.base import Base, enum_column, new_id, now
@@ -48,3 +48,28 @@ class Trunk(Base):
     t38: Mapped[bool] = mapped_column(default=False)
     emergency: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class TrunkState(StrEnum):
+    """How far the login at a carrier has come."""
+
+    REGISTERING = "registering"
+    """Asked, and not answered yet."""
+
+    REGISTERED = "registered"
+    REJECTED = "rejected"
+    """The carrier answers, and does not let us in."""
+
+    UNREACHABLE = "unreachable"
+    """The carrier does not answer at all."""
+
+
+class TrunkRegistration(Base):
+    """A node's login at a carrier as its Asterisk said last; `since` when it has been so."""
+
+    __tablename__ = "trunk_registrations"
+    trunk_id: Mapped[str] = mapped_column(ForeignKey("trunks.id", ondelete="CASCADE"), primary_key=True)
+    node: Mapped[str] = mapped_column(String(20), primary_key=True)
+    state: Mapped[TrunkState] = mapped_column(enum_column(TrunkState))
+    since: Mapped[datetime]
+    read_at: Mapped[datetime]

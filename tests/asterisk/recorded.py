@@ -146,6 +146,11 @@ async def noted(switch: RunningSwitch, call_id: str, event: str, times: int = 1)
     await eventually(written, 10, f"{event} in the slip")
 
 
+async def renewed(switch: RunningSwitch, call_id: str) -> bool:
+    """Whether the recording of a call has a second file."""
+    return (switch.call_spool / f"{call_id}-2.raw").exists()
+
+
 async def recordings_of(switch: RunningSwitch, call_id: str) -> list[Json]:
     found: list[Json] = (await switch.ask("GET", f"/api/v1/recordings?call_id={call_id}"))["items"]
     return found

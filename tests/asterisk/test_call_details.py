@@ -1,12 +1,19 @@
 """Call details from real calls, also those that the control plane did not see the end of."""
 
 import asyncio
-from datetime import datetime
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import delete, update
 
+from store.calls import JAPAN
+from store.database import open_database
+from store.models import Call, CallLeg
 from tests.asterisk.conftest import TONE_HZ, Line
-from tests.running_switch import Json, RunningSwitch, eventually, until
+from tests.running_switch import CHECKOUT, Json, RunningSwitch, eventually, until
 from tests.sip import SipCaller, silence_of, tone_of
 
 pytestmark = pytest.mark.asterisk
@@ -125,3 +132,51 @@ async def test_a_call_between_people(
         return max(gaps) <= 0.5 and call["device_id"] == first["id"]
 
     await eventually(right, 20, "the record says the same")
+    if dies == "controller and after_calls":
+        await the_month_is_made_again(switch, told, by_device[first["username"]])
+
+
+async def the_month_is_made_again(switch: RunningSwitch, call: Json, leg: Json) -> None:
+    """Of all calls of the tests so far. What is changed or lost afterwards shows."""
+
+    async def same() -> bool:
+        return not (await recomputed(switch))["differences"]
+
+    await eventually(same, 60, "no difference")
+    ended_at = at(call["ended_at"]) + timedelta(seconds=60)
+    database = open_database(switch.database_url, busy_timeout_s=20)
+    try:
+        async with database.session() as session:
+            await session.execute(update(CallLeg).where(CallLeg.id == leg["id"]).values(result="busy"))
+            await session.execute(update(Call).where(Call.id == call["id"]).values(ended_at=ended_at))
+        assert await differences(switch) == [
+            (leg["id"], "result", "busy"),
+            (None, "ended_at", ended_at.astimezone(UTC).isoformat()),
+        ]
+        async with database.session() as session:
+            await session.execute(delete(CallLeg).where(CallLeg.id == leg["id"]))
+            right = update(Call).where(Call.id == call["id"]).values(ended_at=at(call["ended_at"]))
+            await session.execute(right)
+        assert await differences(switch) == [(leg["id"], "row", None)]
+    finally:
+        await database.close()
+
+
+async def differences(switch: RunningSwitch) -> list[tuple[str | None, str, str | None]]:
+    found = (await recomputed(switch))["differences"]
+    return [(one["leg_id"], one["field"], one["stored"]) for one in found]
+
+
+async def recomputed(switch: RunningSwitch) -> Json:
+    """What the command line says of this month."""
+    month = f"{datetime.now(JAPAN):%Y-%m}"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "denwaban", "calls", "recompute", "--month", month),
+        cwd=CHECKOUT,
+        env={**os.environ, **switch.environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    told: Json = json.loads(said)
+    assert process.returncode == bool(told["differences"])
+    return told

@@ -8,8 +8,9 @@ import pytest
 
 from tests.asterisk.conftest import TONE_HZ, Line, short_line
 from tests.asterisk.test_callers import leave_message, registered
+from tests.asterisk.test_nothing_is_lost import no_controller
 from tests.asterisk.test_outbound import call_to
-from tests.running_switch import Json, RunningSwitch, until
+from tests.running_switch import Json, RunningSwitch, eventually, until
 from tests.sip import AUDIO, Call, OutgoingCall, Refused, SipCaller, tone, tone_of
 
 pytestmark = pytest.mark.asterisk
@@ -59,6 +60,80 @@ async def test_devices_ring_in_turn_and_then_a_message_is_taken(
     message = await switch.message_of(caller_number)
     assert message["number"] == desk.e164
     assert (await switch.finished_call_of(caller_number))["result"] == "message"
+
+
+async def test_some_ring_for_less_than_others(switch: RunningSwitch, desk: Line, caller_number: str) -> None:
+    """And whoever answers in that time talks on. A telephone that is in use rings all the same."""
+    first, second = switch.ready["devices"]
+    some = [{"device_id": first["id"], "ring_s": 5}, {"device_id": second["id"]}]
+    later_number = f"080{caller_number[3:]}"
+    async with (
+        plan_of(switch, desk, "99:PJSIP/1001&PJSIP/1002:own", devices=some),
+        registered(switch, 0) as impatient,
+        registered(switch, 1) as patient,
+        SipCaller() as phone,
+        SipCaller() as late,
+    ):
+        early = await phone.invite(switch.uri(desk.dialled), caller_number)
+        talking, _ = await impatient.incoming(10), await patient.incoming(10)
+        await talking.answer()
+        await early.answered(5)
+        outside = await late.invite(switch.uri(desk.dialled), later_number)
+        waiting, ringing = await impatient.incoming(10), await patient.incoming(10)
+        assert (await waiting.ended(10)).by == "switch"
+        await ringing.answer()
+        await outside.answered(5)
+        await _heard(outside, ringing)
+        await _heard(early, talking)
+        for call in (outside, early):
+            await call.hang_up()
+        await talking.ended(5)
+    for number in (caller_number, later_number):
+        assert (await switch.finished_call_of(number))["result"] == "answered"
+    (shown,) = await switch.calls_of(later_number)
+
+    async def legs() -> list[Json]:
+        found: list[Json] = (await switch.ask("GET", f"/api/v1/calls/{shown['id']}"))["legs"]
+        return [leg for leg in found if leg["device"]]
+
+    results = {leg["device"]: leg["result"] for leg in await eventually(legs, 30, "the legs")}
+    assert results == {first["username"]: "no_answer", second["username"]: "answered"}
+
+
+async def test_without_the_control_plane_the_same_people_are_put_through(
+    switch: RunningSwitch, desk: Line, phone: SipCaller, caller_number: str
+) -> None:
+    """The block list is kept, the number's own entry first; and the ring plan's rule takes a message."""
+    busy, spoken = f"0805{caller_number[4:]}", f"0806{caller_number[4:]}"
+    entries: list[Json] = [
+        {"kind": "prefix", "value": "0805", "treatment": "busy"},
+        {"kind": "number", "value": spoken, "treatment": "busy"},
+        {"kind": "number", "value": spoken, "treatment": "announcement", "number_id": desk.number_id},
+    ]
+    chosen = [{"device_id": switch.ready["devices"][0]["id"]}]
+    plan = {"devices": chosen, "ring_s": 5, "unanswered_rule_id": desk.usual_rule}
+    made = [await switch.ask("POST", "/api/v1/blocked-callers", json=entry) for entry in entries]
+    try:
+        async with plan_of(switch, desk, "99:PJSIP/1001", **plan), registered(switch, 0) as device:
+            until(lambda: "+81805*" in switch.asterisk_says("database show block"), 10, "told")
+            with no_controller(switch):
+                calls = [await phone.invite(switch.uri(desk.dialled), one) for one in (busy, spoken)]
+                outside = await phone.invite(switch.uri(desk.dialled), caller_number)
+                ringing = await device.incoming(10)
+                for call, status in zip(calls, (486, 403), strict=True):
+                    with pytest.raises(Refused) as refused:
+                        await call.answered(15)
+                    assert refused.value.status == status
+                assert calls[1].heard
+                assert (await ringing.ended(10)).by == "switch"
+                await leave_message(outside)
+            assert len(device.calls) == 1
+    finally:
+        await switch.ask("POST", "/api/v1/blocked-callers:delete", json={"ids": [one["id"] for one in made]})
+    message = await switch.message_of(caller_number, 30)
+    assert (message["number"], message["source"]) == (desk.e164, "dialplan")
+    for number in (busy, spoken):
+        assert (await switch.finished_call_of(number, 30))["result"] == "blocked"
 
 
 async def test_one_device_of_several_rings_and_is_busy(
@@ -165,6 +240,33 @@ async def test_hold_transfer_and_parking(
         await _heard(outside, asked)
         await outside.hang_up()
         assert (await asked.ended(10)).by == "switch"
+    assert (await switch.finished_call_of(caller_number))["result"] == "answered"
+
+
+async def test_offers_that_cross(
+    switch: RunningSwitch, desk: Line, phone: SipCaller, caller_number: str
+) -> None:
+    """Both hold at once. And the trunk offers anew while Asterisk tells it who has the call now."""
+    called = [one["username"] for one in switch.ready["devices"]]
+    async with registered(switch, 0) as device, registered(switch, 1) as colleague:
+        outside = await phone.invite(switch.uri(desk.dialled), caller_number)
+        inside, other = await device.incoming(10), await colleague.incoming(10)
+        await inside.answer()
+        await outside.answered(5)
+        assert (await other.ended(5)).by == "switch"
+        await asyncio.gather(inside.hold(), outside.hold())
+        await asyncio.gather(inside.resume(), outside.resume())
+        await _heard(outside, inside)
+        await _heard(inside, outside)
+        colliding = asyncio.create_task(outside.collide(10))
+        await inside.refer(switch.uri(called[1]))
+        taking = await colleague.incoming(10)
+        await taking.answer()
+        assert 491 in await colliding
+        await _heard(outside, taking)
+        await _heard(taking, outside)
+        await outside.hang_up()
+        await taking.ended(5)
     assert (await switch.finished_call_of(caller_number))["result"] == "answered"
 
 

@@ -19,6 +19,7 @@ from tests.asterisk.recorded import (
     noted,
     recording_of,
     recordings_of,
+    renewed,
     set_recording,
     talk,
     through_the_announcement,
@@ -32,7 +33,7 @@ from tests.sip.audio import share_of
 pytestmark = pytest.mark.asterisk
 
 NUMBER = "0311117777"
-COLLEAGUE_HZ = 1700
+COLLEAGUE_HZ, ASKED_HZ = 1700, 2000
 
 
 @pytest.fixture(scope="session")
@@ -122,8 +123,8 @@ async def test_hanging_up_during_the_announcement(
     await set_recording(switch, recorded)
     async with connected(switch, recorded, caller_number) as (outside, _):
         await outside.hear(tone_of(ANNOUNCED_HZ), 5)
-        call_id = await call_id_of(switch, caller_number)
         await outside.hang_up()
+        call_id = await call_id_of(switch, caller_number)
 
     async def told() -> list[str]:
         return await events_of(switch, call_id)
@@ -210,7 +211,7 @@ async def test_a_call_from_here_is_announced_to_who_is_called(
 async def test_it_goes_on_when_the_call_is_transferred(
     switch: RunningSwitch, recorded: Line, caller_number: str
 ) -> None:
-    """Whoever has it then is on the right, nothing is announced again, and the API controls it as before."""
+    """Whoever has it then is on the right, nothing is announced again, and the API and keys control it."""
     await set_recording(switch, recorded)
     async with (
         registered(switch, 1) as second,
@@ -232,14 +233,68 @@ async def test_it_goes_on_when_the_call_is_transferred(
         assert await switch.ask("POST", f"{control}:pause") == {"state": "paused"}
         await colleague.speak(tone(PAUSED_HZ, 0.5))
         assert await switch.ask("POST", f"{control}:resume") == {"state": "recording"}
+        await colleague.press("*92")
+        await noted(switch, call_id, "paused", 2)
+        await colleague.speak(tone(PAUSED_HZ, 0.5))
+        await colleague.press("*93")
+        await noted(switch, call_id, "begun", 3)
         await colleague.speak(tone(COLLEAGUE_HZ, 0.5))
+        assert outside.sound.digits() == ""
     shown, sound = await recording_of(switch, call_id)
-    assert (shown["complete"], len(shown["sections"])) == (True, 2)
+    assert (shown["complete"], len(shown["sections"])) == (True, 3)
     for hertz in (ANNOUNCED_HZ, PAUSED_HZ):
         assert sound.seconds_of(hertz) == (0, 0)
     assert sound.seconds_of(INSIDE_HZ)[1] >= 0.9
     assert sound.seconds_of(COLLEAGUE_HZ)[1] >= 1.3
     assert sound.seconds_of(COLLEAGUE_HZ)[0] == 0
+
+
+async def test_it_goes_on_when_a_colleague_was_asked_first(
+    switch: RunningSwitch, recorded: Line, caller_number: str
+) -> None:
+    """REFER with Replaces: the colleague, who was called before, is on the right, and its keys control it."""
+    await set_recording(switch, recorded)
+    async with (
+        registered(switch, 1) as second,
+        connected(switch, recorded, caller_number) as (outside, inside),
+    ):
+        assert (await (await second.incoming(10)).ended(5)).by == "switch"
+        call_id = await call_id_of(switch, caller_number)
+        await through_the_announcement(outside, inside)
+        await talk(outside, inside, 1.0)
+        await inside.hold()
+        colleague_name = switch.ready["devices"][1]["username"]
+        device = inside._phone
+        assert isinstance(device, SipCaller)
+        asking = await device.invite(switch.uri(colleague_name))
+        colleague = await second.incoming(10)
+        await colleague.answer()
+        await asking.answered(5)
+        await asyncio.gather(asking.speak(tone(ASKED_HZ, 0.5)), colleague.speak(tone(ASKED_HZ, 0.5)))
+        await colleague.press("*91")
+        await inside.refer(switch.uri(colleague_name), instead_of=asking)
+        await asyncio.gather(inside.hang_up(), asking.hang_up())
+        hearing = asyncio.create_task(colleague.hear(tone_of(OUTSIDE_HZ), 10))
+        while not hearing.done():
+            await outside.speak(tone(OUTSIDE_HZ, 0.2))
+        # The control plane notices within a second that somebody else speaks.
+        await eventually(lambda: renewed(switch, call_id), 10, "the recording is begun anew")
+        await asyncio.gather(outside.speak(tone(OUTSIDE_HZ, 1.0)), colleague.speak(tone(COLLEAGUE_HZ, 1.0)))
+        await colleague.press("*92")
+        await noted(switch, call_id, "paused")
+        await colleague.speak(tone(PAUSED_HZ, 0.5))
+        await colleague.press("*93")
+        await noted(switch, call_id, "begun", 2)
+        await colleague.speak(tone(COLLEAGUE_HZ, 0.5))
+    shown, sound = await recording_of(switch, call_id)
+    assert (shown["complete"], len(shown["sections"])) == (True, 2)
+    evidence = shown["announcement"]
+    assert (evidence["played_to_end"], evidence["played_to"]) == (True, f"+81{caller_number[1:]}")
+    for hertz in (ANNOUNCED_HZ, PAUSED_HZ, ASKED_HZ):
+        assert sound.seconds_of(hertz) == (0, 0)
+    assert sound.seconds_of(OUTSIDE_HZ)[0] >= 1.9
+    assert sound.seconds_of(INSIDE_HZ)[1] >= 0.9
+    assert sound.seconds_of(COLLEAGUE_HZ)[1] >= 1.3
 
 
 async def test_asterisk_is_killed_in_a_recorded_call(

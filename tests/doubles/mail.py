@@ -27,8 +27,9 @@ class Mailed:
 class MailDouble:
     """`accepted` has each mail. `answers` has, for MAIL, RCPT or DATA, what to say next instead of 250."""
 
-    def __init__(self, tls: SSLContext | None = None, tls_from_start: bool = False) -> None:
-        """With `tls`, STARTTLS is offered, or TLS spoken from the start."""
+    def __init__(self, tls: SSLContext | None = None, tls_from_start: bool = False, port: int = 0) -> None:
+        """With `tls`, STARTTLS is offered, or TLS spoken from the start. Port 0: any."""
+        self._port = port
         self._tls = tls
         self._tls_from_start = tls_from_start
         self.accepted: list[Mailed] = []
@@ -57,7 +58,7 @@ class MailDouble:
                 tls_context=None if self._tls_from_start else self._tls,
             ),
             "127.0.0.1",
-            0,
+            self._port,
             ssl=self._tls if self._tls_from_start else None,
         )
         return self

@@ -43,7 +43,7 @@ class ScriptedLine:
         self._refuse_away()
         return dict(self.alive)
 
-    async def channel_ids(self) -> set[str]:
+    async def receiving(self) -> set[str]:
         self._refuse_away()
         return self.channels
 

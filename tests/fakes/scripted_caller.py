@@ -466,6 +466,10 @@ class ScriptedCaller:
         doing = [self._now_doing] if self._now_doing else []
         return any(one.name == name for one in (*doing, *self._queue))
 
+    async def variable(self, channel: str, name: str) -> str:
+        assert name == "FAXEXTEN"
+        return await self._ask("variable", lambda: "s" if self.context == "fax-rx" else "")
+
     async def hang_up(self, channel: str, cause: int) -> None:
         def do() -> None:
             if not self.gone:

@@ -1,6 +1,7 @@
 """The far machine's Asterisk: its own files, alike to the switch's in nothing but the program."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from launch.asterisk import Tool
@@ -13,7 +14,7 @@ MODULES = re.findall(
 res_timing_timerfd res_crypto res_sorcery_config res_sorcery_astdb res_sorcery_memory res_pjproject
 res_rtp_asterisk res_speech res_fax res_fax_spandsp res_musiconhold res_security_log
 res_pjsip res_pjsip_session res_pjsip_pubsub res_pjsip_endpoint_identifier_ip res_pjsip_sdp_rtp
-res_pjsip_caller_id res_pjsip_t38 res_pjsip_rfc3326 chan_pjsip
+res_pjsip_caller_id res_pjsip_t38 res_pjsip_rfc3326 chan_pjsip res_mutestream
 codec_ulaw codec_alaw format_pcm format_wav format_sln bridge_simple pbx_config app_playback app_exec
 app_stack app_verbose func_callerid func_channel func_env func_logic func_strings func_timeout
 """,
@@ -42,6 +43,8 @@ exten => _0405.,1,Answer()
 
 [receive]
 exten => _X.,1,Set(JOB=${{EXTEN}}-${{CALLERID(num)}})
+ same => n,ExecIf($["${{STAT(e,${{FOLDER}}/${{JOB}}.began)}}" = "1"]?Set(JOB=${{JOB}}-${{UNIQUEID}}))
+ same => n,Set(FILE(${{FOLDER}}/${{JOB}}.began,,,al,u)=${{EPOCH}})
  same => n,Set(CHANNEL(hangup_handler_push)=done,s,1)
  same => n,Answer()
  same => n,Set(FAXOPT(localstationid)=${{EXTEN}})
@@ -52,6 +55,8 @@ exten => _X.,1,Set(JOB=${{EXTEN}}-${{CALLERID(num)}})
 exten => s,1,Set(CHANNEL(hangup_handler_push)=done,s,1)
  same => n,ExecIf($["${{CUT_S}}" != ""]?Set(TIMEOUT(absolute)=${{CUT_S}}))
  same => n,ExecIf($["${{SPEAKS}}" != ""]?Playback(${{SPEAKS}}))
+; Its tones are not heard: all that tells of a fax is its offer of T.38.
+ same => n,ExecIf($["${{MUTE}}" != ""]?Set(MUTEAUDIO(out)=on))
  same => n,Set(FAXOPT(ecm)=${{ECM}})
  same => n,Set(FAXOPT(localstationid)=${{CALLERID(num)}})
  same => n,SendFAX(${{FILE}},${{HOW}})
@@ -71,16 +76,16 @@ exten => s,1,Set(SAID=${{FAXSTATUS}}|${{FAXPAGES}}|${{FAXMODE}}|${{FAXSTATUSSTRI
 
 
 def write_configuration(
-    folder: Path, tool: Tool, sip_port: int, ami_port: int, rtp_first: int, switch_port: int
+    folder: Path, tool: Tool, sip_port: int, ami_port: int, rtp_first: int, ways: Mapping[str, int]
 ) -> None:
-    """Lay out `folder/etc`. UDPTL ports follow the RTP ports."""
+    """Lay out `folder/etc`. UDPTL ports follow the RTP ports. `ways`: as in `far_machine`."""
     etc = folder / "etc"
     for name in ("etc", "lib/keys", "run", "log", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     files = {
         "asterisk.conf": _asterisk(folder, tool),
         "modules.conf": "[modules]\nautoload=no\n" + "".join(f"load = {one}.so\n" for one in MODULES),
-        "pjsip.conf": _pjsip(sip_port, switch_port),
+        "pjsip.conf": _pjsip(sip_port, ways),
         "rtp.conf": f"[general]\nrtpstart={rtp_first}\nrtpend={rtp_first + 799}\n",
         "udptl.conf": f"[general]\nudptlstart={rtp_first + 800}\nudptlend={rtp_first + 999}\n",
         "res_fax.conf": "[general]\nminrate=2400\nmaxrate=14400\nmodems=v17,v27,v29\nstatusevents=no\n",
@@ -114,8 +119,8 @@ documentation_language = en_US
 """
 
 
-def _pjsip(sip_port: int, switch_port: int) -> str:
-    """Two ways to the switch, with T.38 and without; a call from it takes one by the number it is for."""
+def _pjsip(sip_port: int, ways: Mapping[str, int]) -> str:
+    """Ways to the switch, all with T.38 but `audio`; a call from it takes one by the number it is for."""
     endpoints = "".join(
         f"""\
 [{name}]
@@ -127,15 +132,15 @@ aors = {name}
 direct_media = no
 media_address = 127.0.0.1
 bind_rtp_to_media_address = yes
-t38_udptl = {t38}
+t38_udptl = {"no" if name == "audio" else "yes"}
 t38_udptl_ec = redundancy
 
 [{name}]
 type = aor
-contact = sip:127.0.0.1:{switch_port}
+contact = sip:127.0.0.1:{port}
 
 """
-        for name, t38 in (("t38", "yes"), ("audio", "no"))
+        for name, port in ways.items()
     )
     return f"""\
 [global]

@@ -9,7 +9,7 @@ import asyncio
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -56,25 +56,29 @@ class FarMachine:
         how: str = "f",
         speaks: str = "",
         cut_s: int | None = None,
+        muted: bool = False,
+        way: str = "",
     ) -> "Job":
         """Call `number` as `caller` and send; returns at once. `how` are SendFAX's options.
 
-        `speaks` names a WAV that is played before, without suffix; after `cut_s` seconds it hangs up.
+        `speaks` names a WAV that is played before, without suffix; after `cut_s` seconds it hangs up. Nobody
+        hears its tones where it is `muted`. `way` is another than T.38's or audio's.
         """
         more = {"CUT_S": str(cut_s)} if cut_s else {}
-        return await self._call("send", number, caller, t38, FILE=str(tiff), HOW=how, SPEAKS=speaks,
+        more |= {"MUTE": "yes"} if muted else {}
+        way = way or ("t38" if t38 else "audio")
+        return await self._call("send", number, caller, way, FILE=str(tiff), HOW=how, SPEAKS=speaks,
                                 ECM="yes" if ecm else "no", **more)  # fmt: skip
 
     async def talk(self, number: str, caller: str, speech: Path) -> "Job":
         """Call `number` and play a WAV, named without suffix."""
-        return await self._call("talk", number, caller, True, SPEAKS=str(speech))
+        return await self._call("talk", number, caller, "t38", SPEAKS=str(speech))
 
-    async def _call(self, context: str, number: str, caller: str, t38: bool, **variables: str) -> "Job":
+    async def _call(self, context: str, number: str, caller: str, way: str, **variables: str) -> "Job":
         job = Job(self, f"job-{next(_numbers)}")
-        endpoint = "t38" if t38 else "audio"
         await originate(
             Login(self._ami_port, USER, PASSWORD),
-            f"PJSIP/{number}@{endpoint}",
+            f"PJSIP/{number}@{way}",
             caller,
             {"JOB": job.name, **variables},
             Context=context,
@@ -84,8 +88,12 @@ class FarMachine:
         return job
 
     def received(self, number: str, caller: str) -> "Job":
-        """The fax that came to `number` from `caller`."""
+        """The first fax that came to `number` from `caller`."""
         return Job(self, f"{number}-{caller}")
+
+    def all_received(self, number: str, caller: str) -> "list[Job]":
+        """Every call to `number` from `caller` that was taken as a fax."""
+        return [Job(self, path.stem) for path in self.folder.glob(f"{number}-{caller}*.began")]
 
 
 @dataclass(frozen=True)
@@ -107,16 +115,40 @@ class Job:
         while not (path.exists() and path.read_text().endswith("\n")):
             assert time.monotonic() < deadline, f"{self.name} is not over after {limit_s} s"
             await asyncio.sleep(0.2)
+        return self.said()
+
+    @property
+    def ended_at(self) -> float:
+        """When it was over, in seconds since 1970."""
+        return (self.machine.folder / f"{self.name}.done").stat().st_mtime
+
+    def said(self) -> Outcome:
+        """Of a call that is over."""
+        path = self.machine.folder / f"{self.name}.done"
         status, pages, mode, text = path.read_text().splitlines()[0].split("|")
         return Outcome(status, int(pages or 0), mode, text)
 
 
 @contextmanager
-def far_machine(folder: Path, sip_port: int, switch_port: int) -> Iterator[FarMachine]:
-    """Start it on `sip_port`, for a switch that listens on `switch_port`; stop it at the end."""
+def far_machine(
+    folder: Path,
+    sip_port: int,
+    switch_port: int,
+    ways: Mapping[str, int] | None = None,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[FarMachine]:
+    """Start it on `sip_port`, for a switch that listens on `switch_port`; stop it at the end.
+
+    `ways` to the switch beside the straight ones: name -> where it is found by that one. `more` is added to
+    its configuration, file by file.
+    """
     tool = find_asterisk()
     (ami_port,) = free_ports(1)
-    write_configuration(folder, tool, sip_port, ami_port, random.randrange(48000, 59000, 1000), switch_port)
+    every = {"t38": switch_port, "audio": switch_port, **(ways or {})}
+    write_configuration(folder, tool, sip_port, ami_port, random.randrange(48000, 59000, 1000), every)
+    for name, text in (more or {}).items():
+        with (folder / "etc" / name).open("a") as file:
+            file.write(text)
     write_wav(folder / "speech.wav", speech_like(20))
     write_wav(folder / "word.wav", speech_like(5))
     command = [*tool.command, "-C", str(folder / "etc" / "asterisk.conf")]

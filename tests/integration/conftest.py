@@ -1,6 +1,7 @@
 """A running API on a real socket, and clients with tokens."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from argon2 import PasswordHasher
 
 from billing.drawing import Draw
 from billing.invoice_pdf import render
+from portal_api import access_log
 from portal_api.linphone import SipServer
 from portal_api.main import build_app
 from portal_api.routing import Parts
@@ -70,6 +72,16 @@ class Client:
 
     async def put(self, path: str, json: Any, **how: Any) -> Answer:
         return await self("PUT", path, json=json, **how)
+
+
+def request_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What the access log said so far, a line each."""
+    return [json.loads(one.getMessage()) for one in caplog.records if one.name == access_log.log.name]
+
+
+def answered(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, int]]:
+    """Method, path and status of each."""
+    return [(line["method"], line["path"], line["status"]) for line in request_lines(caplog)]
 
 
 MakeClient = Callable[[str | None], Client]

@@ -1,5 +1,6 @@
 """Numbers, ring plans, the block list, how devices call, and trunks, through the API."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,10 +10,21 @@ from pbx.dialplan.trunks import endpoint_of, told_of_trunks, trunk_objects
 from store.arrivals import Caller, look_up
 from store.calling import await_callback, calling_device, colleague
 from store.database import Database
-from store.models import CallerKind, DestinationClass, Device, NumberUse, Treatment, Trunk, now
+from store.models import (
+    CallerKind,
+    DestinationClass,
+    Device,
+    NumberUse,
+    Treatment,
+    Trunk,
+    TrunkRegistration,
+    TrunkState,
+    now,
+)
 from store.numbers import add_number
 from store.provisioning import wanted_of_asterisk
-from tests.furnishing import Furnished
+from store.trunks import keep_trunk_states, registering_trunks
+from tests.furnishing import FIRST_CALL, Furnished
 from tests.integration.conftest import Client
 from tests.unit.test_render import DEFAULT
 
@@ -99,6 +111,24 @@ async def test_a_ring_plan(admin: Client, other_admin: Client, ours: Furnished, 
     in_use = await admin("DELETE", f"/api/v1/rules/{ours.rule_id}")
     assert [use["id"] for use in in_use.body["used_by"]] == [ours.number_id]
     assert (await admin.put(path, {})).body == usual
+
+
+async def test_a_device_rings_for_a_time_of_its_own(
+    admin: Client, ours: Furnished, database: Database
+) -> None:
+    """Without one for 20 seconds in turn, at once to the end. Asterisk is told the plan's rule, too."""
+    path = f"/api/v1/numbers/{ours.number_id}/ring-plan"
+    for in_turn, given, shown in ((True, None, 20), (False, None, None), (False, 15, 15)):
+        devices = [{"device_id": ours.device_id, "ring_s": given}]
+        plan = {"in_turn": in_turn, "devices": devices, "unanswered_rule_id": ours.rule_id}
+        assert (await admin.put(path, plan)).body["devices"][0]["ring_s"] == shown
+    off = {"enabled": False, "rule_id": ours.rule_id}
+    await admin.put(f"/api/v1/numbers/{ours.number_id}/rusurepo", off)
+    async with database.session() as session:
+        wanted = await wanted_of_asterisk(session)
+    (number,) = [one for one in wanted.numbers if one.number_id == ours.number_id]
+    assert number.ringing.devices == ((ours.device_id, 15),)
+    assert (number.rule, number.unanswered_rule and number.unanswered_rule.id) == (None, ours.rule_id)
 
 
 @pytest.mark.parametrize(
@@ -262,6 +292,35 @@ async def test_life_of_a_trunk(operator: Client, admin: Client, database: Databa
 async def test_trunks_that_cannot_be(operator: Client, fields: dict[str, Any], wrong: str) -> None:
     refused = await operator.post(TRUNKS, {**CARRIER, **fields})
     assert (refused.status, refused.fields) == (422, [wrong])
+
+
+async def test_where_a_trunk_is_registered(operator: Client, database: Database) -> None:
+    """As each node said last; `since` stays while nothing changes. A trunk that goes takes it along."""
+    fields = {"registers": True, "username": "0312345678", "password": "s3cret!"}
+    made = await operator.post(TRUNKS, {**CARRIER, **fields})
+    assert made.body["registrations"] == []
+    path = f"{TRUNKS}/{made.body['id']}"
+    states = [TrunkState.REJECTED, TrunkState.REJECTED, TrunkState.REGISTERED]
+    for minute, state in enumerate(states):
+        async with database.session() as session:
+            assert await registering_trunks(session) == {made.body["id"]: CARRIER["uri"]}
+            at = FIRST_CALL + timedelta(minutes=minute)
+            await keep_trunk_states(session, "node-a", {made.body["id"]: state}, at)
+            await keep_trunk_states(session, "node-b", {made.body["id"]: TrunkState.UNREACHABLE}, at)
+    shown = (await operator.get(path)).body["registrations"]
+    assert [(one["node"], one["state"]) for one in shown] == [
+        ("node-a", "registered"),
+        ("node-b", "unreachable"),
+    ]
+    since = [datetime.fromisoformat(one["since"]) for one in shown]
+    assert since == [FIRST_CALL + timedelta(minutes=2), FIRST_CALL]
+    assert (await operator.get(TRUNKS)).body["items"][0]["registrations"] == shown
+    async with database.session() as session:
+        await keep_trunk_states(session, "node-b", {}, FIRST_CALL)
+    assert [one["node"] for one in (await operator.get(path)).body["registrations"]] == ["node-a"]
+    assert (await operator("DELETE", path)).status == 204
+    async with database.session() as session:
+        assert list(await session.scalars(select(TrunkRegistration))) == []
 
 
 async def test_trunks_have_names_of_their_own(operator: Client, database: Database) -> None:

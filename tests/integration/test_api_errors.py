@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from portal_api import routing
+from portal_api import binding
 from portal_api.routing import Parts
 from store.database import Database, open_database
 from store.media import Media
 from tests.furnishing import SECRET_KEY, Furnished
-from tests.integration.conftest import Client, serving
+from tests.integration.conftest import Client, answered, request_lines, serving
 
 pytestmark = pytest.mark.integration
 
@@ -102,9 +103,37 @@ async def test_log_has_no_query_and_no_token(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="portal_api"):
         await admin.get("/api/v1/messages?number=0312345678")
-    assert "GET /api/v1/messages 200" in caplog.text
+    assert answered(caplog) == [("GET", "/api/v1/messages", 200)]
     assert "0312345678" not in caplog.text
     assert ours.token not in caplog.text
+
+
+async def test_a_line_of_the_log_says_who_asked_for_what(
+    admin: Client, nobody: Client, ours: Furnished, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"/api/v1/calls/{ours.call_id}/journal"
+    with caplog.at_level(logging.INFO, logger="portal_api"):
+        answer = await admin.get(path, headers={"X-Request-Id": "mine"})
+        await nobody.get(path)
+        await admin.get("/nowhere/%00%ED%A0%80")
+    known, unknown, lost = request_lines(caplog)
+    assert datetime.fromisoformat(known.pop("at")).tzinfo is not None
+    assert 0 <= known.pop("ms") < 60_000
+    assert known == {
+        "request_id": "mine",
+        "method": "GET",
+        "path": path,
+        "route": "/api/v1/calls/{call_id}/journal",
+        "status": 200,
+        "bytes": len(answer.raw),
+        "call_id": ours.call_id,
+        "account_id": ours.account_id,
+        "token_id": ours.token_id,
+        "address": "127.0.0.1",
+    }
+    assert (unknown["status"], unknown["call_id"]) == (401, ours.call_id)
+    assert {"token_id", "account_id"}.isdisjoint(unknown)
+    assert lost["status"] == 404 and "route" not in lost
 
 
 async def test_unexpected_error_is_a_problem_without_details(
@@ -181,7 +210,7 @@ async def test_database_that_goes_away_and_comes_back(
 
 
 async def test_body_that_never_ends_is_given_up(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing, "BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(binding, "BODY_TIMEOUT_S", 0.2)
 
     async def drip() -> Any:
         yield b'{"name": '

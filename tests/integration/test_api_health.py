@@ -48,13 +48,11 @@ def test_reports_are_judged(kept: list[PartReport], down: dict[str, str]) -> Non
 async def test_ready_once_every_part_is(nobody: Client, database: Database) -> None:
     before = await nobody.get("/readyz")
     assert (before.status, before.body["ready"]) == (503, False)
-    async with database.session() as session:
-        await reports.report(session, "test.pbx", True)
+    await reports.report(database, "test.pbx", True)
     after = await nobody.get("/readyz")
     assert (after.status, after.body["ready"]) == (200, True)
     assert {part["part"] for part in after.body["parts"]} == {"media", "database", "test.pbx"}
-    async with database.session() as session:
-        await reports.report(session, "test.pbx", True, at=now() - timedelta(seconds=10))
+    await reports.report(database, "test.pbx", True, at=now() - timedelta(seconds=10))
     assert (await nobody.get("/readyz")).status == 503
 
 

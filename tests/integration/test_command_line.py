@@ -15,7 +15,7 @@ from sqlalchemy import select
 from denwaban.__main__ import main
 from store.database import open_database
 from store.media import Media
-from store.models import AuditEntry, NotificationRule, NotificationService, Schedule
+from store.models import AuditEntry, DidLocation, NotificationRule, NotificationService, Schedule, Trunk
 from store.sealing import seal, unseal
 from store.tokens import identify
 from tests.furnishing import SECRET_KEY, furnish
@@ -71,6 +71,41 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def there(here: Instance, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Instance:
     """Another instance, on another machine."""
     return Instance(here.var.with_name("there"), monkeypatch, capsys)
+
+
+def test_trunks(here: Instance, tmp_path: Path) -> None:
+    """By the rules of the API; the password comes from a file and is shown nowhere."""
+    (tmp_path / "password").write_text("s3cret!\n")
+    uri = "sip:carrier.example;transport=tcp"
+    login = ("--registers", "--username", "0312345678", "--password-file", str(tmp_path / "password"))
+    made = here("trunk", "create", "回線1", "--uri", uri, "--accept", "192.0.2.7/24", "--did", "to", *login)
+    (shown,) = here("trunk", "list")["trunks"]
+    assert (shown["id"], shown["uri"], shown["registrations"]) == (made["id"], uri, [])
+    (trunk,) = asyncio.run(here.rows(select(Trunk)))
+    assert (trunk.accept, trunk.did_location, trunk.codecs) == (
+        ["192.0.2.0/24"],
+        DidLocation.TO,
+        ["ulaw", "alaw"],
+    )
+    assert unseal(trunk.sealed_password, SECRET_KEY) == "s3cret!"
+    assert "s3cret" not in here.plain("trunk", "list")
+    assert here.refused("trunk", "create", "回線1", "--uri", uri) == "denwaban: name_taken"
+    assert here.refused("trunk", "create", "回線2", "--uri", "sip:a b") == "denwaban: uri: sip_uri"
+    bad_network = ("trunk", "create", "回線2", "--uri", uri, "--accept", "300.0.0.0/8")
+    assert here.refused(*bad_network) == "denwaban: accept: network"
+    assert here.refused("trunk", "create", "回線2", "--uri", uri, "--registers").endswith(": required")
+    too_late = ("trunk", "create", "回線2", "--uri", uri, "--priority", "1000")
+    assert here.refused(*too_late) == "denwaban: priority: out_of_range"
+    assert here("trunk", "delete", "回線1") == {"id": made["id"], "deleted": True}
+    assert here("trunk", "list")["trunks"] == []
+    assert "no such thing" in here.refused("trunk", "delete", "回線1")
+
+
+def test_a_month_without_calls_is_made_again(here: Instance) -> None:
+    here("account", "create", "あさひ")
+    told = here("calls", "recompute", "--month", "2026-11")
+    assert (told["legs"], told["events_since"], told["differences"]) == (0, None, [])
+    assert here.refused("calls", "recompute", "--month", "2026-13") == "2"
 
 
 def test_a_customer_is_set_up(here: Instance) -> None:

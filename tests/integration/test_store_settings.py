@@ -208,10 +208,9 @@ def test_prompt_that_is_no_telephone_wav_is_refused(content: bytes) -> None:
 
 async def test_last_report_counts(database: Database) -> None:
     at = datetime(2026, 11, 23, tzinfo=UTC)
-    async with database.session() as session:
-        await reports.report(session, "a.pbx", True, details={"calls": 3})
-        await reports.report(session, "b.pbx", True)
-        await reports.report(session, "a.pbx", False, "x" * 900, {}, at)
+    await reports.report(database, "a.pbx", True, details={"calls": 3})
+    await reports.report(database, "b.pbx", True)
+    await reports.report(database, "a.pbx", False, "x" * 900, {}, at)
     async with database.session() as session:
         first, second = await reports.read_all(session)
     assert (first.part, first.ready, len(first.reason), first.details, first.reported_at) == (

@@ -15,7 +15,7 @@ from tests.sip.media import Media
 from tests.sip.message import Address, Request, Response, acknowledge_refusal, new_tag, parse_address, respond
 from tests.sip.phone import Phone
 from tests.sip.rtp import digit_payloads
-from tests.sip.sdp import PCMA, PCMU, Audio, Direction, NoAudio, agree, parse_audio
+from tests.sip.sdp import PCMA, PCMU, Audio, Direction, NoAudio, agree, fax_offer, parse_audio
 from tests.sip.transactions import T1_S, T2_S, ClientTransaction
 from tests.sip.transport import Peer
 
@@ -23,6 +23,10 @@ ENCODERS = {PCMU: encode_ulaw, PCMA: encode_alaw}
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, NOTIFY, MESSAGE"
 GOOD_BYE_S = 5.0
 PROVISIONAL_S = 2.0
+GLARE_S = 1.0
+"""Who did not begin the call tries again within two seconds."""
+
+PENDING_S = 0.2
 
 
 class Call:
@@ -40,6 +44,8 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self.vanished = False
+        self._collision: asyncio.Future[None] | None = None
+        """Done once the far end has made the offer that is to collide with ours."""
 
     @property
     def heard(self) -> list[HeardPacket]:
@@ -85,6 +91,37 @@ class Call:
         """Take the far end off hold. Raises Refused."""
         await self._renegotiate("sendrecv")
 
+    async def collide(self, timeout_s: float) -> list[int]:
+        """Offer anew at the very moment in which the far end does, and refuse its offer meanwhile (491).
+
+        What the far end said to each of ours, until one was taken (RFC 3261, 14.1). Raises TimeoutError.
+        """
+        self._collision = self._loop.create_future()
+        await asyncio.wait_for(self._collision, timeout_s)
+        said: list[int] = []
+        while 200 not in said:
+            try:
+                await self._renegotiate("sendrecv")
+                said.append(200)
+            except Refused as refused:
+                said.append(refused.status)
+                self._collision = None
+                await asyncio.sleep(GLARE_S)
+        return said
+
+    async def offer_t38(self) -> int:
+        """Ask to go on as a fax over T.38; what the far end says to it."""
+        request = self.dialog.request("INVITE", self._phone.via())
+        request.headers.add("Contact", self._phone.contact(self.dialog.local.uri.user))
+        request.body = fax_offer(self.media.host, self.media.port, self._next_version())
+        _describe(request)
+        response = await self._phone.transact(request, self._peer, GOOD_BYE_S)
+        if response.status >= 300:
+            self._phone.send(acknowledge_refusal(request, response), self._peer)
+        else:
+            self._acknowledge(request.sequence)
+        return response.status
+
     async def refer(self, target: str, instead_of: "Call | None" = None) -> None:
         """Send the far end to `target`; with `instead_of`, to whom that call of ours talks with (RFC 3891).
 
@@ -127,6 +164,12 @@ class Call:
                 self._end("switch", _cause(request))
                 return respond(request, 200)
             case "INVITE" | "UPDATE":
+                if self._collision is not None:
+                    if not self._collision.done():
+                        self._collision.set_result(None)
+                    # Not at once: its offer is to be open when ours comes.
+                    self._loop.call_later(PENDING_S, self._phone.respond, respond(request, 491), self._peer)
+                    return None
                 return self._answer_offer(request)
             case "ACK":
                 self._acknowledged(request)

@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 
 from tests.sip.call import ALLOW, Call, IncomingCall, OutgoingCall, describe_headers
 from tests.sip.dialog import Dialog, destination
-from tests.sip.digest import Credentials, authorization, parse_challenge
+from tests.sip.digest import Credentials, authorization, is_authorized, parse_challenge
 from tests.sip.errors import Refused
 from tests.sip.media import Media
 from tests.sip.message import (
@@ -29,6 +29,7 @@ from tests.sip.message import (
     Uri,
     new_branch,
     new_tag,
+    parse_address,
     parse_uri,
     respond,
 )
@@ -50,9 +51,18 @@ class SipCaller:
         transport: Literal["udp", "tcp"] = "udp",
         local_port: int = 0,
         user_agent: str = "",
+        lets_in: Credentials | None = None,
     ) -> None:
+        """`lets_in`: who may register here, after a challenge; anybody without one."""
         self.host = local_host
         self._user_agent = user_agent
+        self._lets_in = lets_in
+        self.registered_as: Address | None = None
+        """Where whoever has registered here last wants its calls."""
+
+        self.deaf = False
+        """While it is, nothing that comes is answered."""
+
         self._local_port = local_port
         self._udp = UdpTransport(self._receive)
         self._tcp = TcpTransport(self._receive)
@@ -98,6 +108,7 @@ class SipCaller:
         caller_number: str | None = None,
         *,
         display_name: str = "",
+        to: str | None = None,
         headers: Mapping[str, str] | None = None,
         credentials: Credentials | None = None,
         codecs: tuple[int, ...] = (PCMU,),
@@ -105,7 +116,8 @@ class SipCaller:
     ) -> OutgoingCall:
         """Place a call; returns at once.
 
-        `caller_number` None means the registered name, or anonymous. `headers` adds what the trunk would
+        `caller_number` None means the registered name, or anonymous; `to` is whom To names, if not
+        `uri`. `headers` adds what the trunk would
         send: `{"Privacy": "id", "P-Asserted-Identity": "<sip:...>"}`. `send_rtp=False` never sends a packet.
         """
         peer = destination(uri)
@@ -116,7 +128,7 @@ class SipCaller:
         dialog = Dialog(
             secrets.token_hex(12),
             Address(self._identity(caller_number), display_name, f"tag={new_tag()}"),
-            Address(parse_uri(uri)),
+            Address(parse_uri(to or uri)),
             parse_uri(uri),
         )
         call = OutgoingCall(self, dialog, media, codecs, peer)
@@ -229,6 +241,8 @@ class SipCaller:
     # ---- what comes in
 
     def _receive(self, message: Request | Response, peer: Peer) -> None:
+        if self.deaf:
+            return
         if isinstance(message, Response):
             if transaction := self._transactions.get(key_of(message)):
                 transaction.take(message)
@@ -252,11 +266,26 @@ class SipCaller:
         elif request.method != "ACK":
             known = request.method in ("OPTIONS", "MESSAGE", "NOTIFY", "REGISTER")
             response = respond(request, 200 if known else 481, to_tag=new_tag())
-            response.headers.add("Allow", ALLOW)
             if request.method == "REGISTER":
-                response.headers.add("Contact", f"{request.headers.get('Contact')};expires=300")
+                response = self._registration_of(request)
+            response.headers.add("Allow", ALLOW)
             self.respond(response, peer)
             self._received[request.method].put_nowait(request)
+
+    def _registration_of(self, request: Request) -> Response:
+        given = request.headers.get("Authorization")
+        if self._lets_in is not None and not given:
+            response = respond(request, 401, to_tag=new_tag())
+            challenge = f'Digest realm="carrier", nonce="{secrets.token_hex(8)}", algorithm=MD5, qop="auth"'
+            response.headers.add("WWW-Authenticate", challenge)
+            return response
+        if self._lets_in is not None and not is_authorized(given, self._lets_in, request.method):
+            return respond(request, 403, to_tag=new_tag())
+        response = respond(request, 200, to_tag=new_tag())
+        contact = request.headers.get("Contact")
+        self.registered_as = parse_address(contact)
+        response.headers.add("Contact", f"{contact};expires=300")
+        return response
 
     async def _take_call(self, invite: Request, peer: Peer) -> None:
         media = Media(self.host)

@@ -51,5 +51,17 @@ def authorization(
     return f"Digest {quoted}, algorithm=MD5" + (f", qop=auth, nc={uses}" if challenge.qop else "")
 
 
+def is_authorized(header: str, credentials: Credentials, method: str) -> bool:
+    """Whether an Authorization answers for who it names: reckoned again from what it says."""
+    found = re.findall(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))', header)
+    said = {name.lower(): quoted or bare for name, quoted, bare in found}
+    challenge = Challenge(said.get("realm", ""), said.get("nonce", ""), said.get("opaque", ""), "qop" in said)
+    count = int(said.get("nc", "1"), 16)
+    expected = authorization(
+        challenge, credentials, method, said.get("uri", ""), said.get("cnonce", ""), count
+    )
+    return said.get("username") == credentials.username and f'response="{said["response"]}"' in expected
+
+
 def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

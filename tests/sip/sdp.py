@@ -48,6 +48,24 @@ class Audio:
         return "\r\n".join([*lines, "a=ptime:20", f"a={self.direction}", ""]).encode()
 
 
+def fax_offer(host: str, port: int, version: int) -> bytes:
+    """A session description that offers T.38 in place of audio."""
+    lines = (
+        "v=0",
+        f"o=- 1 {version} IN IP4 {host}",
+        "s=-",
+        f"c=IN IP4 {host}",
+        "t=0 0",
+        f"m=image {port} udptl t38",
+        "a=T38FaxVersion:0",
+        "a=T38MaxBitRate:14400",
+        "a=T38FaxRateManagement:transferredTCF",
+        "a=T38FaxMaxDatagram:1400",
+        "a=T38FaxUdpEC:t38UDPRedundancy",
+    )
+    return "\r\n".join([*lines, ""]).encode()
+
+
 def parse_audio(body: bytes) -> Audio:
     """The first audio stream of a description. Raises NoAudio where there is none or it was refused."""
     session, *streams = re.split(r"(?m)^(?=m=)", body.decode(errors="replace").replace("\r\n", "\n"))

@@ -164,6 +164,26 @@ CHAN_START | 0.1 | 61 | 60 | Local/s@lamp-00000000;2 | | s
 CHAN_END   | 0.2 | 61 | 60 | Local/s@lamp-00000000;2 | | s
 CHAN_END   | 0.2 | 60 | 60 | Local/s@lamp-00000000;1 | | s
 """
+FAX_IN = """
+CHAN_START   | 0.1 | 70 | 70 | trunk-main-00000070 | 09011112222 | 0312345679
+CHAN_START   | 0.2 | 71 | 70 | fax-link-00000071 | 09011112222 | s
+ANSWER       | 0.3 | 71 | 70 | fax-link-00000071 | 09011112222 | s
+ANSWER       | 0.3 | 70 | 70 | trunk-main-00000070 | 09011112222 | s
+HANGUP       | 30.1 | 71 | 70 | fax-link-00000071 | 09011112222 | | 16
+CHAN_END     | 30.1 | 71 | 70 | fax-link-00000071 | 09011112222 |
+HANGUP       | 30.2 | 70 | 70 | trunk-main-00000070 | 09011112222 | s | 16 ANSWER
+CHAN_END     | 30.2 | 70 | 70 | trunk-main-00000070 | 09011112222 | s
+"""
+FAX_OUT = """
+CHAN_START   | 0.1 | 72 | 72 | fax-link-00000072 | +81312345679 | +81355556666
+CHAN_START   | 0.2 | 73 | 72 | trunk-main-00000073 | 0355556666 | s
+ANSWER       | 3.0 | 73 | 72 | trunk-main-00000073 | 0355556666 | s
+ANSWER       | 3.0 | 72 | 72 | fax-link-00000072 | +81312345679 | s
+HANGUP       | 30.1 | 73 | 72 | trunk-main-00000073 | 0355556666 | | 16
+CHAN_END     | 30.1 | 73 | 72 | trunk-main-00000073 | 0355556666 |
+HANGUP       | 30.2 | 72 | 72 | fax-link-00000072 | +81312345679 | s | 16 ANSWER
+CHAN_END     | 30.2 | 72 | 72 | fax-link-00000072 | +81312345679 | s
+"""
 EVERY = {
     "message": MESSAGE,
     "rung": RUNG,
@@ -175,6 +195,8 @@ EVERY = {
     "blind transfer": HANDED_ON,
     "attended transfer": ASKED_FIRST,
     "lamp": LAMP,
+    "fax in": FAX_IN,
+    "fax out": FAX_OUT,
 }
 CALLER = "+819011112222"
 
@@ -183,6 +205,8 @@ CALLER = "+819011112222"
     ("name", "expected"),
     [
         ("message", [(None, "inbound", CALLER, 0.283, "answered")]),
+        ("fax in", [(None, "inbound", CALLER, 0.3, "answered")]),
+        ("fax out", [(None, "outbound", None, 3.0, "answered")]),
         (
             "rung",
             [

@@ -123,6 +123,15 @@ def test_a_bad_line_gets_other_values_each_time() -> None:
     assert values == list(LADDER)
 
 
+@pytest.mark.parametrize("result", [Class.CUT_OFF, Class.NETWORK])
+def test_what_our_own_restart_cut_is_tried_with_the_same_values(result: Class) -> None:
+    """It says nothing of the far machine."""
+    values = Values(T38, max_rate=9600)
+    again = next_try([Tried(values, result, "line_restarted")], 1)
+    assert again is not None
+    assert again.values == values
+
+
 def test_after_t38_failed_to_begin_no_t38_is_tried() -> None:
     history = tried(Class.BAD_LINE, "t30_t38_neg_error")
     again = next_try(history, 1)

@@ -54,6 +54,8 @@ def test_what_is_done_with_a_call(came_for: Arrival | None, action: Action, ring
         (voice(PATIENT), Action.TAKE_MESSAGE),
         (voice(RULE, ENTRY), Action.TAKE_MESSAGE),
         (voice(None), Action.REFUSE_UNANSWERED),
+        # The dialplan had the devices rung, and we are back.
+        (replace(voice(None), unanswered_rule=RULE), Action.TAKE_MESSAGE),
         (None, Action.REFUSE_UNKNOWN),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from pbx.dialplan import names
 from pbx.routing.caller import REASONS
 from store import fax_line
-from store.models import CallerKind, DidLocation
+from store.models import CallerKind, DidLocation, Treatment
 
 pytestmark = pytest.mark.unit
 
@@ -22,11 +22,12 @@ DIALPLAN = "\n".join(
 )
 CHANNEL_VARIABLES = {
     "ADDRESS", "ANSWERED_BEFORE", "BEGINNING", "CALLER", "CHANNELS", "CLASS", "COLLEAGUE", "DESTINATION",
-    "DEVICE", "DIALLED", "DID", "DIRECTION", "KEYS", "LEFT_S", "LIMIT", "LISTED", "NAME", "NUMBER",
+    "DEVICE", "DIALLED", "DID", "DIRECTION", "KEYS", "LEFT_S", "LIMIT", "NAME", "NUMBER",
     "PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN", "PRESENTATION", "RANG", "RECORDING_DIAL_OPTIONS",
     "REST", "RING_FIRST", "RING_S", "RULE", "SAID", "SHOWN", "SIP", "SLIP", "STARTED_AT", "TO", "TRUNK",
     "TRUNKS", "TURN", "TURNS", "TURN_S", "UNTIL",
-    "FAX_DIALS", "FAX_HOW", "FAX_SLIP",
+    "COLLEAGUE_OPTIONS", "FAX_DIAL", "FAX_DIALS", "FAX_HOW", "FAX_RESULT", "FAX_SLIP", "FAX_TOLD", "FOUND",
+    "OWN_TIME", "RING_OPTIONS", "TOLD_S",
 }  # fmt: skip
 """Set by the dialplan for itself."""
 
@@ -40,11 +41,12 @@ OF_THE_WHOLE_CALL = {"CALL_ID", "TRANSFER_CONTEXT", "TRANSFERRER"}
 """Inherited by every channel that the call makes."""
 
 OWN_SUBROUTINES = {
-    "as-the-trunk-wants", "call-over", "call-slip", "called", "called-leg", "called-leg-over",
-    "device-calls", "hand-in", "look-for-caller", "listen-for-fax", "slip", "take-off",
-    "transferred-out", "was-answered",
+    "as-the-trunk-wants", "blocked-slip", "call-over", "call-slip", "called", "called-leg",
+    "called-leg-over", "device-calls", "entry-of-caller", "fax-call-over", "fax-hand-over", "fax-link",
+    "fax-slip", "fax-take", "hand-in", "listen-for-fax", "look-for-caller", "own-time", "own-time-over",
+    "slip", "take-off", "transferred-out", "was-answered",
 }  # fmt: skip
-ELSEWHERE = {"recording-options", "recording-control"}
+ELSEWHERE = {"recording-options", "recording-control", "recording-keys"}
 """In `recording.conf`, which has a test of its own."""
 
 PYTHON_CONTEXTS = {value for name, value in vars(names).items() if name.startswith("CONTEXT_")}
@@ -64,6 +66,10 @@ def test_every_jump_lands() -> None:
     targets += re.findall(r"Goto\(([a-z-]+),[$0-9]", DIALPLAN)
     targets += re.findall(r"\?([a-z-]+),[$0-9]", DIALPLAN)
     assert set(targets) - {"s"} <= contexts() | ELSEWHERE
+    assert set(re.findall(r"[=)r][Ub]\(([a-z-]+)[)^]", DIALPLAN)) <= contexts() | ELSEWHERE
+    # What becomes of blocked callers is the store's word.
+    treatments = re.findall(r"^\[blocked\]\n(.*?)^\[", DIALPLAN, re.M | re.S)[0]
+    assert set(re.findall(r"^exten => (\w+),1", treatments, re.M)) - {"h"} == set(Treatment)
     labels = set(re.findall(r"n\(([a-z-]+)\)", DIALPLAN))
     assert set(re.findall(r"\?([a-z-]+)\)", DIALPLAN)) <= labels
 
@@ -75,13 +81,25 @@ def test_variables() -> None:
     used |= {names.GLOBAL_CALL_FOLDER, names.GLOBAL_RECORDING_FEATURES}
     # Parking reads these by itself.
     used |= {"PARKINGDYNAMIC", "PARKINGDYNPOS", "PARKINGEXTEN"}
-    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES}
+    # What is announced is chosen in `recording.conf`.
+    given = {*names.LAMP_VARIABLES, *fax_line.SEND_VARIABLES, "RECORDING_PROMPT"}
     assert used == set(names.GLOBALS) | given | CHANNEL_VARIABLES | OF_ASTERISK
-    # `FAX_ID` is given by who sends; who receives takes the call's.
+    # Given by who sends; who receives takes the call's, and who dials for another Asterisk what it is told.
+    given_or_told = {
+        fax_line.VAR_ID,
+        fax_line.VAR_MODE,
+        fax_line.VAR_FROM,
+        fax_line.VAR_TO,
+        fax_line.VAR_RING_S,
+    }
     set_here = set(re.findall(r"Set\(([A-Z][A-Z0-9_]+)=", DIALPLAN))
     # Where all channels are taken, Asterisk's own variable says as much as if the devices were busy.
-    assert set_here - {"DIALSTATUS"} == CHANNEL_VARIABLES | {fax_line.VAR_ID}
-    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL | {"FAX_SLIP"}
+    assert set_here - {"DIALSTATUS"} == CHANNEL_VARIABLES | given_or_told
+    assert set(re.findall(r"Set\(__([A-Z_]+)=", DIALPLAN)) == OF_THE_WHOLE_CALL | {
+        "FAX_ID",
+        "FAX_SLIP",
+        "FAX_TOLD",
+    }
 
 
 def test_channels_tell_which_call_they_belong_to() -> None:
@@ -94,11 +112,16 @@ def test_every_global_is_listed() -> None:
 
 
 def test_database_keys() -> None:
-    keys = set(re.findall(r"DB\((\w+)/\$\{NUMBER\}/(\w+|\$\{\w+\}\*?)\)", DIALPLAN))
-    listed = {"${CALLER}", "${BEGINNING}*", *(kind.value for kind in CallerKind if kind != "number")}
-    assert keys == {(names.NUMBER_FAMILY, key) for key in names.NUMBER_KEYS} | {
-        (names.WHITELIST_FAMILY, key) for key in listed
+    keys = set(re.findall(r"DB\((\w+)/\$\{NUMBER\}/(\w+)\)", DIALPLAN))
+    assert keys == {(names.NUMBER_FAMILY, key) for key in names.NUMBER_KEYS}
+    assert set(re.findall(r"DB\((\w+)/\$\{ARG1\}/(\w+)/", DIALPLAN)) == {
+        (names.NUMBER_FAMILY, names.OWN_TIME_KEYS)
     }
+    lists = re.findall(r"entry-of-caller,s,1\((\w+)/", DIALPLAN)
+    assert lists == [names.BLOCK_FAMILY, names.BLOCK_FAMILY, names.WHITELIST_FAMILY]
+    assert set(re.findall(r"DB\(\$\{ARG1\}/(\S+?)\)\}", DIALPLAN)) == {"${CALLER}", "${BEGINNING}*"}
+    reasons = set(re.findall(r"Set\(CALLER=([a-z]+)\)", DIALPLAN))
+    assert reasons == {kind.value for kind in CallerKind if kind != "number"}
     others = set(re.findall(r"DB\(([\w/]+)\)", DIALPLAN))
     assert others == {
         f"{names.TOLD_FAMILY}/{names.KEY_REVISION}",
@@ -129,7 +152,7 @@ def test_fax_slip_keys() -> None:
     # Whether error correction is used is noted by the control plane meanwhile.
     assert set(written) == set(fax_line.SLIP_KEYS) - {"ecm"}
     # Whoever reads a slip takes it for finished then.
-    of_each_end = re.findall(r"FAX_SLIP\},,,al,u\)=(\w+)=.*\n.*(?:GotoIf|\(done\))", DIALPLAN)
+    of_each_end = re.findall(r"FAX_SLIP\},,,al,u\)=(\w+)=.*\n.*(?:Return|\(done\))", DIALPLAN)
     assert of_each_end.count("ended_at") == 2
 
 
@@ -210,7 +233,7 @@ NEEDED = {
     "CUT": "func_cut", "GROUP": "func_groupcount", "GROUP_COUNT": "func_groupcount",
     "PJSIP_HEADER": "res_pjsip_header_funcs",
     "HANGUPCAUSE": "func_hangupcause", "HANGUPCAUSE_KEYS": "func_hangupcause",
-    "PJSIP_ENDPOINT": "func_pjsip_endpoint",
+    "PJSIP_ENDPOINT": "func_pjsip_endpoint", "Wait": None,
     "HangupCauseClear": "func_hangupcause", "SHIFT": "func_strings", "STRFTIME": "func_strings",
     "CALLERID": "func_callerid", "CHANNEL": "func_channel", "IF": "func_logic", "TIMEOUT": "func_timeout",
 }  # fmt: skip

@@ -2,12 +2,15 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pbx.dialplan import names
-from pbx.dialplan.render import AsteriskFolders, device_objects, render_all
+from pbx.dialplan.devices import device_objects
+from pbx.dialplan.fax_asterisk import render_fax_asterisk
+from pbx.dialplan.render import AsteriskFolders, render_all
 from settings import NotificationSettings, Settings
 from settings.environment import PortRange
 from store.provisioning import WantedDevice
@@ -92,6 +95,9 @@ def moved(extra: Path) -> Settings:
         ami_password="another-ami-password",
         secret_key="another-secret-key",
         notifications=NotificationSettings(slack_url="https://slack.example/api"),
+        fax_asterisk="own",
+        fax_sip_port=15062,
+        own_fax_ami_port=15039,
     )
 
 
@@ -99,11 +105,17 @@ def rendered(which: str, tmp_path: Path) -> str:
     """All files in one text, as the golden file holds it."""
     extra = tmp_path / "extra.conf"
     extra.write_text("[of-the-operator]\nexten => 1,1,Hangup()\n")
-    files = render_all(DEFAULT if which == "default" else moved(extra), FOLDERS)
+    match which:
+        case "default":
+            files = render_all(DEFAULT, FOLDERS)
+        case "moved":
+            files = render_all(moved(extra), FOLDERS)
+        case _:
+            files = render_fax_asterisk(moved(extra), FOLDERS)
     return "".join(f"; ======== {name}\n{text}" for name, text in sorted(files.items()))
 
 
-@pytest.mark.parametrize("which", ["default", "moved"])
+@pytest.mark.parametrize("which", ["default", "moved", "faxes"])
 def test_rendered_files_are_as_they_were(which: str, tmp_path: Path) -> None:
     text, golden = rendered(which, tmp_path), GOLDEN / f"{which}.conf"
     if os.environ.get("DENWABAN_GOLDEN") == "write":
@@ -113,6 +125,24 @@ def test_rendered_files_are_as_they_were(which: str, tmp_path: Path) -> None:
 
 def test_rendered_files_and_those_that_are_copied_do_not_clash(tmp_path: Path) -> None:
     assert not set(render_all(DEFAULT, FOLDERS)) & {path.name for path in CONF.glob("*.conf")}
+    of_faxes = {path.name for path in (CONF / "fax").glob("*.conf")}
+    assert not set(render_fax_asterisk(DEFAULT, FOLDERS)) & of_faxes
+    # Those stand where the switch's own would.
+    assert of_faxes <= {path.name for path in CONF.glob("*.conf")}
+
+
+def test_the_two_asterisks_know_each_other_by_one_key() -> None:
+    settings = moved(Path("extra"))
+    voice, faxes = (render(settings, FOLDERS) for render in (_with_no_extra, render_fax_asterisk))
+    (key,) = set(re.findall(r"X-Denwaban-Link: (\w{64})", voice["pjsip.conf"] + faxes["pjsip.conf"]))
+    for files in (voice, faxes):
+        assert f"FAX_LINK = {key}\n" in files["globals.conf"]
+        assert settings.ami_password not in files["pjsip.conf"]
+    assert "FAX_LINK = \n" in render_all(DEFAULT, FOLDERS)["globals.conf"]
+
+
+def _with_no_extra(settings: Settings, folders: AsteriskFolders) -> dict[str, str]:
+    return render_all(replace(settings, dialplan_extra=None), folders)
 
 
 def test_no_line_of_a_value_becomes_a_comment(tmp_path: Path) -> None:

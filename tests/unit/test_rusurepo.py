@@ -429,6 +429,20 @@ async def test_a_fax_leaves_no_message(
     ]
     assert exchange.journal.calls[CALL_ID]["answered_at"] is not None
     assert "hang_up" not in caller.commands
+    # What was lined up behind a prompt would hold the channel where no packet comes.
+    assert "stop_recording" in caller.commands or not leaving_s
+
+
+@in_virtual_time
+async def test_a_prompt_that_fails_on_a_shared_number_costs_no_message(
+    exchange: Exchange, caller: ScriptedCaller
+) -> None:
+    """Only where Asterisk has heard a fax is the recording given up."""
+    exchange.runner.arrival = replace(ARRIVAL, fax=FaxUse.SHARED)
+    caller.missing = {START}
+    caller.presses("#", 6, since="recording")
+    await exchange.take()
+    assert_one_message(exchange, EndedBy.HASH, 6.0)
 
 
 @in_virtual_time
