@@ -128,7 +128,7 @@ async def test_an_automatic_top_up_is_made_when_a_call_needs_it_and_no_more_than
 async def test_a_dear_call_takes_no_more_top_ups_than_it_needs(
     database: Database, ours: Furnished, yen: int, made: int, limit_s: int
 ) -> None:
-    """So much for six seconds: one top-up, or as many as its next unit costs, and again when it asks again."""
+    """So much for six seconds: one top-up, or as many as its next unit costs; again when it asks again."""
     rates = {"premium": Rate(label="x", unit_s=6, yen=Decimal(yen))}
     rules = CreditRules(ceiling=0, top_up=5000)
     dear = Tariff(valid_from=AT.date() - timedelta(days=30), name="x", calls=rates, credit=rules)
