@@ -122,8 +122,10 @@ class Call:
     became_fax: bool = False
     recording: Recording | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once we have no more to do with the call; never where the dialplan does our work."""
-    _hung_up: bool = False
+    """Set once we have no more to do with the call."""
+    _hung_up_for: int | None = None
+    """The cause with which we have ended the channel."""
+
     _gone: bool = False
     _left: asyncio.Event = field(default_factory=asyncio.Event)
     _digits: list[str] = field(default_factory=list)
@@ -154,7 +156,7 @@ class Call:
             case "ChannelToneDetected":
                 self.journal.note(self.id, "fax_heard")
             case "StasisEnd":
-                self.gone(elsewhere=not (self.hangup_requested or self._hung_up))
+                self.gone(elsewhere=not (self.hangup_requested or self._hung_up_for))
 
     def gone(self, elsewhere: bool = False) -> None:
         """The channel has left us; whatever is still expected will not come.
@@ -507,10 +509,11 @@ class Call:
         return not self.handed_over
 
     async def hang_up(self, cause: int = CAUSE_NORMAL) -> None:
-        """End the channel; that it has ended already is no error."""
+        """End the channel; that it has ended already is no error. Asked again, the first cause remains."""
         if not self._gone and not self.handed_over:
-            self._hung_up = True
-            await self._surely(lambda: self.ari.hang_up(self.id, cause))
+            # Asterisk takes a moment; a second cause that comes meanwhile would be what the caller is told.
+            ended_for = self._hung_up_for = self._hung_up_for or cause
+            await self._surely(lambda: self.ari.hang_up(self.id, ended_for))
 
     async def hand_to_dialplan(self, context: str, extension: str = "s") -> None:
         """Let the dialplan go on with the call at `context`. Raises HungUp."""

@@ -42,14 +42,13 @@ ACCEPT = "着信を受け付ける送信元"
 EMERGENCY = "110・118・119を接続できる。1つもないときは、緊急通報はできない旨を案内する"
 DID = "着信番号の場所(request_uri、to、p_called_party_id)"
 STYLE = "番号の形式。national=0312345678と010…、e164=+81…"
-STATE = "registered=登録済み、registering=応答待ち、rejected=相手が拒否、unreachable=相手から応答なし"
 
 
 class TrunkRegistration(BaseModel):
     """1つのノードからトランクへの登録の状態"""
 
     node: str = Field(description="登録しているノード")
-    state: TrunkState = Field(description=STATE)
+    state: TrunkState
     since: Timestamp = Field(description="この状態になった日時")
     read_at: Timestamp = Field(description="最後に確かめた日時")
 

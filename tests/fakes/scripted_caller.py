@@ -108,6 +108,9 @@ class ScriptedCaller:
         self.number, self.name, self.presentation = "09012345678", "", "allowed_not_screened"
 
         self.commands: list[str] = []
+        self.causes: list[int] = []
+        """With which it was to be hung up, each time that was asked for."""
+
         self.heard: list[str] = []
         """What the caller was played, in order: the steps of the script."""
         self.recorded: list[str] = []
@@ -475,6 +478,7 @@ class ScriptedCaller:
             if not self.gone:
                 self._end(0.0)
 
+        self.causes.append(cause)
         await self._ask("hang_up", do)
 
     async def continue_in_dialplan(self, channel: str, context: str, extension: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pbx.asterisk.call import CAUSE_UNKNOWN_NUMBER
 from pbx.errors import StoreAway
 from pbx.flows.runner import LONGEST_DIALLED
 from pbx.spool.sound import read_wav
@@ -45,6 +46,8 @@ async def test_an_unknown_number_is_refused(exchange: Exchange, caller: Scripted
     exchange.runner.arrival = None
     assert await exchange.take() == "unknown_number"
     assert not caller.answered
+    # However often it is asked for: the last cause is what the caller is told.
+    assert set(caller.causes) == {CAUSE_UNKNOWN_NUMBER}
     assert exchange.journal.calls[CALL_ID]["account_id"] is None
     assert exchange.journal.events == ["arrived", "rule_consulted", "ended"]
 
