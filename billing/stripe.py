@@ -17,6 +17,7 @@ TIMEOUT = ClientTimeout(total=60, connect=10, sock_read=30)
 LARGEST_ANSWER = 256 * 1024
 WAITING = {"processing", "requires_capture"}
 REASONS = {
+    "amount_too_small": "ご請求金額が、カードでお支払いいただける下限(50円)を下回っています。",
     "insufficient_funds": "カードの残高または利用枠が不足しています。",
     "expired_card": "カードの有効期限が切れています。",
     "incorrect_cvc": "カードのセキュリティコードが正しくありません。",
@@ -133,7 +134,7 @@ def _refusal(status: int, error: Any) -> Declined | Away:
     ref = str(intent["id"]) if isinstance(intent, dict) and "id" in intent else None
     if status == 402 or error.get("type") == "card_error":
         return Declined(code or "card_declined", REASONS.get(code, DECLINED), ref)
-    if code == "resource_missing":
+    if code in {"resource_missing", "amount_too_small"}:
         return Declined(code, REASONS[code], ref)
     if status in {401, 403}:
         return Away("bad_key", "決済サービスの設定に問題があります。運用者にお問い合わせください。")

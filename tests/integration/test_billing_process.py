@@ -2,18 +2,16 @@
 
 import asyncio
 import hashlib
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.engine import make_url
 
 from billing.closing import GRACE
@@ -40,6 +38,7 @@ from store.models import (
     PaymentMethod,
     PaymentState,
     PhoneNumber,
+    Subscription,
     now,
 )
 from store.payments import choose_method
@@ -48,7 +47,8 @@ from tests.cable import cable_to
 from tests.doubles.far_side import StaySilent, TakeSilently, Trouble
 from tests.doubles.stripe import KEY, StripeDouble
 from tests.furnishing import SECRET_KEY, Furnished, furnish
-from tests.running_switch import CHECKOUT, eventually
+from tests.running_switch import eventually
+from tests.service_process import running_service, service_environment
 from tests.tariffs import EXAMPLE, publish_example
 
 pytestmark = pytest.mark.integration
@@ -64,12 +64,8 @@ class Scene:
 
     def __init__(self, var: Path, database: Database, url: str, media: Media, ours: Furnished) -> None:
         self.var, self.database, self.media, self.ours = var, database, media, ours
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("DENWABAN_")},
-            "DENWABAN_VAR": str(var),
-            "DENWABAN_NODE": "test",
-            "DENWABAN_DATABASE_URL": url,
-            "DENWABAN_SECRET_KEY": SECRET_KEY,
+        self.environment = service_environment(var, url)
+        self.environment |= {
             "DENWABAN_TARIFF": str(EXAMPLE),
             "DENWABAN_ISSUER_NAME": ISSUER.issuer_name,
             "DENWABAN_ISSUER_NUMBER": ISSUER.issuer_number,
@@ -82,6 +78,8 @@ class Scene:
             theirs = await furnish(session, self.media, "有限会社ゆうひ", "+81612345678")
             for table in (Account, PhoneNumber, Device):
                 await session.execute(update(table).values(created_at=began))
+            # What was sold today is sold anew, from then on.
+            await session.execute(delete(Subscription))
             for who in (self.ours, theirs):
                 session.add(
                     Contract(account_id=who.account_id, customer_name="x", mail_address="k@asahi.example")
@@ -105,24 +103,8 @@ class Scene:
 
         await eventually(so_many, LIMIT_S, f"{count} of {table.__tablename__}")
 
-    @contextmanager
-    def running(self) -> Iterator["subprocess.Popen[bytes]"]:
-        """The process; ended in order where the test did not kill it."""
-        with (self.var / "billing.out").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "billing"],
-                cwd=CHECKOUT,
-                env=self.environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait(20)
+    def running(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        return running_service("billing", self.environment)
 
     async def killed_when(self, table: type[Any], count: int, *where: Any) -> None:
         """Run until there are so many rows, and kill -9 at once."""
@@ -187,36 +169,39 @@ async def expect_card(scene: Scene) -> None:
 @pytest.mark.parametrize("trouble", [StaySilent(), TakeSilently()])
 async def test_killed_while_a_card_is_looked_at_and_charged(scene: Scene, trouble: Trouble) -> None:
     """The same request with the same key follows: one customer at the provider, one charge per invoice."""
-    await scene.go_back()
     await expect_card(scene)
     async with StripeDouble() as far:
         scene.environment |= {"DENWABAN_STRIPE_URL": far.url, "DENWABAN_STRIPE_KEY": KEY}
-        for path in ("customers", "payment_intents"):
-            far.next(trouble, at=path)
-            asked = len([one for one in far.requests if path in one])
-
-            async def met(path: str = path, asked: int = asked) -> bool:
-                return len([one for one in far.requests if path in one]) > asked
-
-            with scene.running() as process:
-                await eventually(met, LIMIT_S, f"a request for {path}")
-                if isinstance(trouble, TakeSilently) and path == "payment_intents":
-                    await eventually(lambda: taken(far), LIMIT_S, "the charge is taken")
-                process.send_signal(signal.SIGKILL)
-            await scene.all_is_due()
+        await killed_while_asking(scene, far, trouble, "customers")
+        with scene.running():
+            await scene.until(PaymentMethod, 1, PaymentMethod.state == MethodState.ACTIVE)
+        assert len(far.customers) == 1
+        await scene.go_back()
+        await scene.all_is_due()
+        await killed_while_asking(scene, far, trouble, "payment_intents")
         with scene.running():
             mine = (Payment.account_id == scene.ours.account_id, Payment.state == PaymentState.PAID)
             await scene.until(Payment, MONTHS, *mine)
-        assert await scene.count(PaymentMethod, PaymentMethod.state == MethodState.ACTIVE) == 1
-        assert len(far.customers) == 1
+            await scene.until(Charge, 2 * CALLS)
         async with scene.database.session() as session:
             paid = list(await session.scalars(select(Payment.amount).where(*mine)))
         assert sorted(amount for _, amount, *_ in far.accepted) == sorted(paid)
     await scene.adds_up()
 
 
-async def taken(far: StripeDouble) -> bool:
-    return bool(far.accepted)
+async def killed_while_asking(scene: Scene, far: StripeDouble, trouble: Trouble, path: str) -> None:
+    """Run until the provider has a request for `path`, which it does not answer, and kill -9."""
+    far.next(trouble, at=path)
+
+    async def met() -> bool:
+        asked = any(path in one for one in far.requests)
+        done = far.accepted if path == "payment_intents" else far.customers
+        return asked and (bool(done) or not isinstance(trouble, TakeSilently))
+
+    with scene.running() as process:
+        await eventually(met, LIMIT_S, f"a request for {path}")
+        process.send_signal(signal.SIGKILL)
+    await scene.all_is_due()
 
 
 @on_postgres

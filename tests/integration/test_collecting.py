@@ -136,6 +136,21 @@ async def test_a_card_is_accepted_and_pays(parts: Parts, there: StripeDouble, ou
     assert [amount for _, amount, *_ in there.accepted] == [12_345]
 
 
+async def test_an_amount_that_no_card_can_pay_is_told(
+    parts: Parts, there: StripeDouble, ours: Furnished
+) -> None:
+    """It is no trouble of the provider's that would pass: waiting for that it would wait for ever."""
+    await registered(parts, ours)
+    payment_id = await owed(parts, ours, 49)
+    await start_collecting(parts.database, AT + timedelta(days=20))
+    await collect(parts, await next_job(parts, COLLECT))
+    waits = await payment(parts, payment_id)
+    assert (waits.state, waits.reason_code) == (PaymentState.WAITING, "amount_too_small")
+    assert "50円" in (waits.reason or "")
+    assert await mails(parts) == ["カードでのお支払いができませんでした"]
+    assert there.accepted == []
+
+
 async def test_a_refused_card_is_told_and_the_old_method_stays(
     parts: Parts, there: StripeDouble, ours: Furnished
 ) -> None:

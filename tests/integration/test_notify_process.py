@@ -1,12 +1,10 @@
 """The notification process itself, killed in the middle of each step: nothing lost, nothing doubled."""
 
 import asyncio
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,7 +24,8 @@ from tests.doubles.far_side import FarSide, StaySilent, TakeSilently, Trouble
 from tests.doubles.line import LineDouble
 from tests.doubles.slack import SlackDouble
 from tests.furnishing import FIRST_CALL, SECRET_KEY, Furnished, leave_message
-from tests.running_switch import CHECKOUT, eventually
+from tests.running_switch import eventually
+from tests.service_process import running_service, service_environment
 
 pytestmark = pytest.mark.integration
 
@@ -38,13 +37,7 @@ class Scene:
 
     def __init__(self, var: Path, database: Database, url: str, media: Media, ours: Furnished) -> None:
         self.var, self.database, self.media, self.ours = var, database, media, ours
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("DENWABAN_")},
-            "DENWABAN_VAR": str(var),
-            "DENWABAN_NODE": "test",
-            "DENWABAN_DATABASE_URL": url,
-            "DENWABAN_SECRET_KEY": SECRET_KEY,
-        }
+        self.environment = service_environment(var, url)
 
     async def tell(self, fields: SlackFields | LineFields) -> None:
         """The rule that takes calls tells this service."""
@@ -73,24 +66,8 @@ class Scene:
 
         return await eventually(look, LIMIT_S, f"{count} deliveries")
 
-    @contextmanager
-    def running(self) -> Iterator["subprocess.Popen[bytes]"]:
-        """The process; ended in order where the test did not kill it."""
-        with (self.var / "notify.out").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "notify"],
-                cwd=CHECKOUT,
-                env=self.environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait(20)
+    def running(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        return running_service("notify", self.environment)
 
 
 @pytest.fixture

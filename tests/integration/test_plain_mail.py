@@ -1,13 +1,10 @@
 """Mail that other parts write, through the notification process and a real mail server."""
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,8 +15,9 @@ from store.database import Database
 from store.mails import SEND_MAIL, WrittenMail, send_mail
 from store.models import Job, JobState, now
 from tests.doubles.mail import MailDouble
-from tests.furnishing import SECRET_KEY, Furnished
-from tests.running_switch import CHECKOUT, eventually
+from tests.furnishing import Furnished
+from tests.running_switch import eventually
+from tests.service_process import running_service, service_environment
 
 pytestmark = [
     pytest.mark.integration,
@@ -41,13 +39,7 @@ class Scene:
 
     def __init__(self, var: Path, database: Database, url: str, ours: Furnished) -> None:
         self.var, self.database, self.ours = var, database, ours
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("DENWABAN_")},
-            "DENWABAN_VAR": str(var),
-            "DENWABAN_NODE": "test",
-            "DENWABAN_DATABASE_URL": url,
-            "DENWABAN_SECRET_KEY": SECRET_KEY,
-        }
+        self.environment = service_environment(var, url)
 
     async def write(self) -> str:
         """One mail; its id."""
@@ -83,23 +75,8 @@ class Scene:
         async with self.database.session() as session:
             await session.execute(update(Job).values(run_at=now() - timedelta(seconds=1)))
 
-    @contextmanager
-    def running(self, server: str) -> Iterator["subprocess.Popen[bytes]"]:
-        with (self.var / "notify.out").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "notify"],
-                cwd=CHECKOUT,
-                env={**self.environment, "DENWABAN_SMTP_URL": server},
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait(20)
+    def running(self, server: str) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        return running_service("notify", {**self.environment, "DENWABAN_SMTP_URL": server})
 
 
 @pytest.fixture
