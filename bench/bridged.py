@@ -19,7 +19,8 @@ from bench.__main__ import machine_lines, switch_settings, take_precedence
 from bench.measure import Percentiles, cpu_between, cpu_seconds
 from bench.numbered import Track, tracks
 from bench.report import ratio, table
-from bench.talking import Exchange, Script, Talk, Talked
+from bench.talking import Exchange
+from bench.talks import Script, Talk, Talked
 from store.database import open_database
 from store.media import Media
 from store.models import PhoneNumber

@@ -25,6 +25,7 @@ from PIL import Image
 
 from bench.fax import FAX_ONLY, ROWS, Faxes, document
 from faxpages.limits import HEADER_ROWS
+from launch.child import last_lines
 from tests.doubles.mail import MailDouble
 from tests.fax import FINE, STANDARD, drawn_pages, far_machine, read_pages, write_tiff
 from tests.running_switch import Json, free_ports, running_switch, until
@@ -149,10 +150,12 @@ class HylaFax:
     def idle(self) -> bool:
         return "Running and idle" in self.run("faxstat", "-h", "127.0.0.1")
 
-    def send(self, number: str, tiff: Path) -> None:
+    def send(self, number: str, tiff: Path, fine: bool) -> None:
         inside = self.root / "tmp" / tiff.name
         shutil.copyfile(tiff, inside)
-        said = self.run("sendfax", "-h", "127.0.0.1", "-n", "-m", "-d", number, f"/tmp/{tiff.name}")
+        said = self.run(
+            "sendfax", "-h", "127.0.0.1", "-n", "-m" if fine else "-l", "-d", number, f"/tmp/{tiff.name}"
+        )
         assert "request id" in said, said
 
     def received(self) -> list[Path]:
@@ -168,7 +171,7 @@ async def comes_in(faxes: Faxes, hylafax: HylaFax, pages: int, dpi: tuple[int, i
     drawn = drawn_pages(pages, ROWS[dpi], seed=pages)
     tiff = write_tiff(faxes.folder / f"to-us-{pages}-{dpi[1]}.tif", drawn, dpi)
     before = {fax["id"] for fax in await incoming(faxes)}
-    hylafax.send(FAX_ONLY, tiff)
+    hylafax.send(FAX_ONLY, tiff, dpi == FINE)
     deadline = time.monotonic() + LIMIT_S
     while not (new := [fax for fax in await incoming(faxes) if fax["id"] not in before]):
         assert time.monotonic() < deadline, hylafax.run("faxstat", "-h", "127.0.0.1", "-s", "-d")
@@ -204,10 +207,10 @@ async def run(faxes: Faxes, hylafax: HylaFax, mail_port: int) -> bool:
     well = True
     async with MailDouble(port=mail_port):
         works: dict[str, Callable[[], Awaitable[str]]] = {
-            "in,  1 page, fine": lambda: comes_in(faxes, hylafax, 1, FINE),
-            "in,  3 pages, standard": lambda: comes_in(faxes, hylafax, 3, STANDARD),
             "out, 1 page, fine": lambda: goes_out(faxes, hylafax, 1),
             "out, 3 pages, fine": lambda: goes_out(faxes, hylafax, 3),
+            "in,  1 page, fine": lambda: comes_in(faxes, hylafax, 1, FINE),
+            "in,  3 pages, standard": lambda: comes_in(faxes, hylafax, 3, STANDARD),
         }
         for what, work in works.items():
             until(hylafax.idle, 120, "the modem is idle")
@@ -217,6 +220,8 @@ async def run(faxes: Faxes, hylafax: HylaFax, mail_port: int) -> bool:
             except (AssertionError, TimeoutError) as problem:
                 wrong = str(problem) or type(problem).__name__
             print(f"  {what}: {time.monotonic() - began:.0f} s, {wrong or 'identical'}", flush=True)
+            if wrong:
+                print(last_lines(faxes.far.folder / "log" / "far.log", 5))
             well &= not wrong
     return well
 

@@ -134,7 +134,7 @@ def _national(name: str) -> str:
     return national(E164(name)) if name.startswith("+") else name
 
 
-def read_contract(connection: Connection, account_id: str) -> Row[Any]:
+def read_contract(connection: Connection, account_id: str) -> Row[str, str, str, str | None]:
     """Whom the account's invoices are addressed to: its own name where nobody said more."""
     rows = (
         select(

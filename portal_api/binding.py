@@ -23,6 +23,7 @@ from store.models import TokenKind
 from store.tokens import Identity
 
 BODY_TIMEOUT_S = 30.0
+LARGEST_BODY_BYTES = 1024 * 1024
 
 
 def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -35,6 +36,13 @@ def bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]
         if route.keyed and HEADER not in request.headers:
             raise Problem("idempotency_key_required")
         arguments = await _arguments(route, ask)
+        try:
+            return await done(request, ask, arguments)
+        finally:
+            if isinstance(body := arguments.get("body"), Form):
+                body.file.content.close()
+
+    async def done(request: web.Request, ask: Ask, arguments: dict[str, Any]) -> web.StreamResponse:
         reader = request.app[READERS].get(route.path)
         if reader and route.method in EDITS and "ask" in arguments:
             arguments["ask"] = replace(ask, guard=_guard(reader, ask, arguments))
@@ -159,6 +167,8 @@ async def _body(models: Mapping[str, type[BaseModel]], request: web.Request) -> 
 
 
 async def _checked_body(model: type[BaseModel], request: web.Request) -> BaseModel:
+    if (request.content_length or 0) > LARGEST_BODY_BYTES:
+        raise Problem("body_too_large", headers={"Connection": "close"})
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             raw = await request.read()

@@ -40,7 +40,7 @@ FileGiven = Annotated[ReceivedFile, WithJsonSchema({"type": "string", "format": 
 
 
 class Form(BaseModel):
-    """What a client sends as a form; whoever gets one closes `file.content`."""
+    """What a client sends as a form. `file.content` is closed when the request is over."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     file: FileGiven
@@ -74,7 +74,7 @@ def _problem_of(trouble: BaseException) -> BaseException:
 
 async def _read_fields(request: web.Request, fields: dict[str, Any]) -> None:
     if (request.content_length or 0) > LARGEST_UPLOAD_BYTES + MOST_FIELDS * LARGEST_TEXT_BYTES:
-        raise Problem("file_too_large")
+        raise Problem("file_too_large", headers={"Connection": "close"})
     reader = await request.multipart()
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or not part.name or len(fields) >= MOST_FIELDS:

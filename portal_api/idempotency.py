@@ -54,8 +54,6 @@ async def once(ask: "Ask", body: BaseModel | None, respond: Respond, keyed: bool
         known = await idempotency.claim(session, secret_key, token_id, key, digest)
     lost = known is not None and known.answer is None and known.digest == digest
     if known is not None and not (keyed and lost):
-        if isinstance(body, Form):
-            body.file.content.close()
         return _again(known, digest)
     ask.request[COMMITTING] = False
     try:

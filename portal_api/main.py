@@ -15,7 +15,7 @@ from aiohttp import web
 
 from portal_api import access_log, browsers, docs_page, health, metrics, middleware
 from portal_api.access import known_scopes
-from portal_api.binding import bound
+from portal_api.binding import LARGEST_BODY_BYTES, bound
 from portal_api.following import end_streams, tailing
 from portal_api.identities import IDENTITIES, Identities
 from portal_api.limits import Rate
@@ -77,7 +77,6 @@ from store.database import Database, open_database
 from store.housekeeping import keep_house
 from store.media import Media
 
-LARGEST_BODY_BYTES = 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
 """How long a request waits for SQLite's one writer; then it is told to come back."""
 SHUTDOWN_TIMEOUT_S = 10.0

@@ -51,6 +51,8 @@ def document(routes: Iterable[Route]) -> Json:
     paths: Json = {}
     for route in routes:
         operation = _operation(route, names, readers.get(route.path))
+        if links := _links(route, routes):
+            operation["responses"][str(route.status)]["links"] = links
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     described = _with_short_names(
         {
@@ -135,6 +137,22 @@ def _operation(route: Route, names: Names, reader: Route | None) -> Json:
         operation["description"] = _access(route)
         operation["x-roles"] = sorted(route.roles)
     return operation
+
+
+def _links(route: Route, routes: Iterable[Route]) -> Json:
+    """What can be done with what was made: operations on the same path with its id."""
+    if route.method != "POST" or route.answer is None or "id" not in route.answer.model_fields:
+        return {}
+    links: Json = {}
+    for other in routes:
+        if not other.path_names or other.path != f"{route.path}/{{{other.path_names[-1]}}}":
+            continue
+        *same, own = other.path_names
+        parameters = {name: f"$request.path.{name}" for name in same}
+        parameters[own] = "$response.body#/id"
+        name = other.handler.__name__
+        links[name] = {"operationId": name, "parameters": parameters, "description": other.summary}
+    return links
 
 
 def _access(route: Route) -> str:

@@ -64,7 +64,7 @@ SHAPES = {
     "Rerun": "文字起こしのやり直し",
     "Role": "operator: 運用者、administrator: 管理者、member: メンバー、read_only: 閲覧のみ",
     "Schedule": "電話番号のスケジュール",
-    "Selection": "選んだメッセージ",
+    "Selection": "選んだもの",
     "Source": (
         "ルールを選んだ設定。manual: 動作設定、override: 手動の切り替え、weekly: 曜日、"
         "holiday: 祝日、exception: 例外日、default: スケジュールの既定"
@@ -88,9 +88,7 @@ SHAPES = {
     "FaxDeletion": "1件の削除の結果",
     "FaxDeletions": "まとめて削除した結果",
     "FaxDirection": "in: 受信、out: 送信",
-    "FaxMarked": "1件の既読の変更の結果",
     "FaxMarking": "まとめて変える既読",
-    "FaxMarkings": "まとめて変えた結果",
     "FaxResultClass": (
         "FAXの結果の種類。ok: 正常、damaged: 乱れた行がある、busy: 話し中、no_answer: 応答なし、"
         "not_a_fax: 相手がFAXではない、cut_off: 途中で切れた、bad_line: 回線の品質が悪い、"
@@ -98,7 +96,6 @@ SHAPES = {
         "network: 回線の障害、unknown: 届いたか分からない、bad_document: 文書を変換できない、"
         "cancelled: 取り消した、our_fault: こちらの障害"
     ),
-    "FaxSelection": "選んだFAX",
     "FaxState": (
         "FAXの状態。preparing: 変換中、waiting: 送信待ち、dialling: 発信中、sending: 送信中、"
         "sent: 送信済み、failed: 失敗、cancelled: 取り消し、received: 受信済み、partial: 途中まで受信"
@@ -134,7 +131,6 @@ SHAPES = {
     "RecordingDeletion": "1件の削除の結果",
     "RecordingDeletions": "まとめて削除した結果",
     "RecordingDownload": "ZIPにまとめる通話録音",
-    "RecordingSelection": "選んだ通話録音",
     "RecordingState": (
         "通話録音の状態。空: 録音していない、announcing: 案内中、recording: 録音中、"
         "paused: 一時停止中、stopped: 停止した、unannounced: 案内を再生できず録音していない"

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from store.models import PhonebookEntry, PhonebookNumber
 from store.models.phonebook import StandbyType
+from store.phonebook import Entry, NewNumber
 
 LINE_BYTES = 75
 """RFC 6350, 3.2: longer lines are folded."""
@@ -18,7 +18,7 @@ LINPHONE_HEAD = (
 LINPHONE_TAIL = "</config>\n"
 
 
-def vcard(entry: PhonebookEntry) -> str:
+def vcard(entry: Entry) -> str:
     """The entry as a vCard: UID, name, reading, company, numbers, memo."""
     lines = [
         "BEGIN:VCARD",
@@ -37,18 +37,18 @@ def vcard(entry: PhonebookEntry) -> str:
     return "".join(f"{_folded(line)}\r\n" for line in lines)
 
 
-def linphone_friend(place: int, entry: PhonebookEntry, host: str) -> str:
+def linphone_friend(place: int, entry: Entry, host: str) -> str:
     """The entry in Linphone's configuration: a section `friend_N` per number, counted from `place`."""
     sections = []
-    for number, one in enumerate(entry.numbers, place):
+    for position, one in enumerate(entry.numbers):
         name = f"{entry.name} ({one.label})" if one.label else entry.name
         shown = name.replace("\\", "\\\\").replace('"', '\\"')
         url = escape(f'"{shown}" <sip:{one.number.replace("#", "%23")}@{host}>')
         sections.append(
-            f'  <section name="friend_{number}" overwrite="true">\n'
+            f'  <section name="friend_{place + position}" overwrite="true">\n'
             f'    <entry name="url" overwrite="true">{url}</entry>\n'
             f'    <entry name="subscribe" overwrite="true">0</entry>\n'
-            f'    <entry name="refkey" overwrite="true">{entry.id}.{one.position}</entry>\n'
+            f'    <entry name="refkey" overwrite="true">{entry.id}.{position}</entry>\n'
             "  </section>\n"
         )
     return "".join(sections)
@@ -66,7 +66,7 @@ def linphone_settings(standby: StandbyType, vcard_url: str) -> str:
     )
 
 
-def _tel(one: PhonebookNumber) -> str:
+def _tel(one: NewNumber) -> str:
     label = f';X-LABEL="{_parameter(one.label)}"' if one.label else ""
     if one.number.startswith("+"):
         return f'TEL;VALUE=uri;TYPE="voice"{label}:tel:{one.number}'

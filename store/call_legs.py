@@ -161,7 +161,7 @@ async def settle_call(session: AsyncSession, call_id: str) -> None:
 def _put_right(session: AsyncSession, call: Call, legs: Sequence[CallLeg]) -> None:
     before = call.answered_at, call.ended_at
     amend(call, legs)
-    if call.destination_class is not None and (call.answered_at, call.ended_at) != before:
+    if call.direction == "outbound" and (call.answered_at, call.ended_at) != before:
         enqueue(session, MEND_CHARGE, call.id, call.account_id)
 
 

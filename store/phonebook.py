@@ -17,7 +17,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
 
 from store.errors import Conflict, NotFound
 from store.models import PhonebookContract, PhonebookEntry, PhonebookNumber, new_id, now
@@ -45,6 +44,15 @@ class NewEntry:
     company: str = ""
     memo: str = ""
     numbers: tuple[NewNumber, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(NewEntry):
+    """An entry that is there: made of columns, for lists of entries are long."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True)
@@ -83,22 +91,13 @@ async def require_contract(session: AsyncSession, account_id: str) -> None:
 # ---- reading -----------------------------------------------------------------------------------------
 
 
-def _of_account(account_id: str) -> Select[PhonebookEntry]:
-    return _loaded(select(PhonebookEntry).where(PhonebookEntry.account_id == account_id))
-
-
-def _loaded(entries: Select[PhonebookEntry]) -> Select[PhonebookEntry]:
-    with_numbers = entries.options(selectinload(PhonebookEntry.numbers))
-    return with_numbers.execution_options(populate_existing=True)
-
-
 async def list_entries(
     session: AsyncSession,
     account_id: str,
     request: EntryPageRequest,
     search: str | None = None,
     number: str | None = None,
-) -> TextPage[PhonebookEntry]:
+) -> TextPage[Entry]:
     """Give a page of the account's entries in the order of their readings, each with its `numbers`.
 
     `search` is found in name, reading, company or numbers; `number` is one of theirs as it is kept.
@@ -131,21 +130,51 @@ def _listed(
     return rows
 
 
-async def _in_order(session: AsyncSession, account_id: str, entry_ids: Sequence[str]) -> list[PhonebookEntry]:
+_COLUMNS = (
+    PhonebookEntry.id,
+    PhonebookEntry.account_id,
+    PhonebookEntry.name,
+    PhonebookEntry.reading,
+    PhonebookEntry.company,
+    PhonebookEntry.memo,
+    PhonebookEntry.created_at,
+    PhonebookEntry.updated_at,
+)
+_NUMBER_COLUMNS = (PhonebookNumber.entry_id, PhonebookNumber.number, PhonebookNumber.label)
+
+
+async def _in_order(session: AsyncSession, account_id: str, entry_ids: Sequence[str]) -> list[Entry]:
     if not entry_ids:
         return []
+    numbers: dict[str, list[NewNumber]] = {}
+    held = select(*_NUMBER_COLUMNS).where(PhonebookNumber.entry_id.in_(entry_ids))
+    for entry_id, number, label in await session.execute(held.order_by(PhonebookNumber.position)):
+        numbers.setdefault(entry_id, []).append(NewNumber(number, label))
     # By id alone: asked for an account as well, SQLite walks through all that the account has.
-    rows = await session.scalars(_loaded(select(PhonebookEntry).where(PhonebookEntry.id.in_(entry_ids))))
-    entries = {entry.id: entry for entry in rows if entry.account_id == account_id}
+    rows = await session.execute(select(*_COLUMNS).where(PhonebookEntry.id.in_(entry_ids)))
+    entries = {row.id: _entry(row, numbers.get(row.id, ())) for row in rows if row.account_id == account_id}
     return [entries[entry_id] for entry_id in entry_ids if entry_id in entries]
 
 
-async def get_entry(session: AsyncSession, account_id: str, entry_id: str) -> PhonebookEntry:
+def _entry(row: Any, numbers: Sequence[NewNumber]) -> Entry:
+    return Entry(
+        row.name,
+        row.reading,
+        row.company,
+        row.memo,
+        tuple(numbers),
+        id=row.id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+async def get_entry(session: AsyncSession, account_id: str, entry_id: str) -> Entry:
     """Give the entry with its `numbers`. Raises NotFound."""
-    entry = await session.scalar(_of_account(account_id).where(PhonebookEntry.id == entry_id))
-    if entry is None:
+    found = await _in_order(session, account_id, [entry_id])
+    if not found:
         raise NotFound(entry_id)
-    return entry
+    return found[0]
 
 
 async def read_entries(
@@ -157,7 +186,7 @@ async def read_entries(
 
 async def next_entries(
     session: AsyncSession, account_id: str, after: TextCursor | None, limit: int
-) -> TextPage[PhonebookEntry]:
+) -> TextPage[Entry]:
     """`list_entries` for who reads them all. Raises Conflict `phonebook_not_contracted`."""
     await require_contract(session, account_id)
     return await list_entries(session, account_id, EntryPageRequest(limit, after))
@@ -184,7 +213,7 @@ async def refuse_too_many(session: AsyncSession, account_id: str, more: int) -> 
         raise Conflict("phonebook_full")
 
 
-async def create_entry(session: AsyncSession, account_id: str, new: NewEntry) -> PhonebookEntry:
+async def create_entry(session: AsyncSession, account_id: str, new: NewEntry) -> Entry:
     """Make an entry. Raises Conflict `phonebook_full`."""
     await take_turn(session, account_id)
     await refuse_too_many(session, account_id, 1)
@@ -197,11 +226,11 @@ async def create_entry(session: AsyncSession, account_id: str, new: NewEntry) ->
 
 async def change_entry(
     session: AsyncSession, account_id: str, entry_id: str, changes: Mapping[str, Any]
-) -> PhonebookEntry:
+) -> Entry:
     """Change what is given of the entry, by the names that NewEntry has. Raises NotFound."""
     await take_turn(session, account_id)
-    entry = await get_entry(session, account_id, entry_id)
-    changed = replace(given(entry), **changes)
+    changed = replace(given(await get_entry(session, account_id, entry_id)), **changes)
+    entry = await session.get_one(PhonebookEntry, entry_id)
     for name, value in described(changed).items():
         setattr(entry, name, value)
     entry.updated_at = now()
@@ -225,10 +254,9 @@ async def delete_entries(session: AsyncSession, account_id: str, entry_ids: Iter
     return set(await session.scalars(gone.execution_options(synchronize_session=False)))
 
 
-def given(entry: PhonebookEntry) -> NewEntry:
+def given(entry: Entry) -> NewEntry:
     """The entry as it would be given."""
-    numbers = tuple(NewNumber(one.number, one.label) for one in entry.numbers)
-    return NewEntry(entry.name, entry.reading, entry.company, entry.memo, numbers)
+    return NewEntry(entry.name, entry.reading, entry.company, entry.memo, entry.numbers)
 
 
 def described(new: NewEntry) -> dict[str, str]:

@@ -1,23 +1,23 @@
 """Recordings of calls (通話録音)."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, delete, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from store.bulk_deletion import OpenSession, delete_many, remove_files
 from store.e164 import E164
 from store.errors import NotFound
-from store.events import append_in
-from store.jobs import enqueue
+from store.events import append, append_in
 from store.media import Media
 from store.models import (
+    Job,
     JournalEntry,
     PhoneNumber,
     Recording,
@@ -108,25 +108,26 @@ async def read_recordings(
     return {one: found[one] for one in recording_ids if one in found}
 
 
-async def keep_recording(
-    session: AsyncSession, recording: dict[str, Any], milestones: Sequence[Milestone]
+def keep_recording(
+    connection: Connection, recording: Mapping[str, Any], milestones: Sequence[Milestone]
 ) -> bool:
     """Write a recording, what its call's journal says of it, and the job for its text where that is set.
 
     False where there is one of the same call already: it stays as it is. To be called last in a transaction.
     """
-    new = insert_for(session, Recording).values(recording)
-    new = new.on_conflict_do_nothing(index_elements=["call_id"]).returning(Recording.id)
-    if (await session.execute(new)).scalar() is None:
+    new = insert_for(connection, Recording).on_conflict_do_nothing(index_elements=["call_id"])
+    if connection.execute(new.values(**recording).returning(Recording.id)).scalar() is None:
         return False
-    note(session, recording["call_id"], milestones)
-    setting = await session.get(RecordingSetting, recording["number_id"])
-    if setting is not None and setting.transcribe:
-        waiting = RecordingTranscript(recording_id=recording["id"], state=TranscriptState.WAITING)
-        session.add(waiting)
-        enqueue(session, TRANSCRIBE_RECORDING, recording["id"], recording["account_id"])
+    recording_id, account_id = recording["id"], recording["account_id"]
+    note_by(connection, recording["call_id"], milestones)
+    setting = select(RecordingSetting.transcribe).where(RecordingSetting.number_id == recording["number_id"])
+    if connection.execute(setting).scalar():
+        waiting = {"recording_id": recording_id, "state": TranscriptState.WAITING}
+        connection.execute(insert(RecordingTranscript).values(waiting))
+        job = {"kind": TRANSCRIBE_RECORDING, "subject_id": recording_id, "account_id": account_id}
+        connection.execute(insert(Job).values(payload={}, run_at=now(), **job))
     said = {"number_id": recording["number_id"], "call_id": recording["call_id"]}
-    await append_in(session, recording["account_id"], "recording.kept", [recording["id"]], said)
+    append(connection, account_id, "recording.kept", recording_id, said)
     return True
 
 
@@ -134,6 +135,16 @@ def note(session: AsyncSession, call_id: str, milestones: Sequence[Milestone]) -
     """Tell the call's journal."""
     for one in milestones:
         session.add(JournalEntry(call_id=call_id, at=one.at, event=one.event, details=one.details))
+
+
+def note_by(connection: Connection, call_id: str, milestones: Sequence[Milestone]) -> None:
+    """`note` without a session."""
+    if milestones:
+        rows = [
+            {"call_id": call_id, "at": one.at, "event": one.event, "details": one.details}
+            for one in milestones
+        ]
+        connection.execute(insert(JournalEntry), rows)
 
 
 async def delete_recording(

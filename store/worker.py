@@ -72,6 +72,7 @@ class Worker:
         self._may_take = may_take
         self._fair = fair
         self._at_work: set[asyncio.Task[None]] = set()
+        self._lane_free = asyncio.Event()
         self.problem = ""
         """Why no job can be taken at the moment; empty when all is well."""
 
@@ -102,8 +103,12 @@ class Worker:
     async def run(self) -> None:
         try:
             while True:
+                self._lane_free.clear()
                 await self._fill()
-                await asyncio.sleep(AWAY_S if self.problem else self._poll_s)
+                # Behind a job in a lane another may have waited for just this.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(AWAY_S if self.problem else self._poll_s):
+                        await self._lane_free.wait()
         finally:
             for task in self._at_work:
                 task.cancel()
@@ -146,6 +151,8 @@ class Worker:
             await self._failed(job, failure)
         finally:
             holding.cancel()
+            if job.lane is not None and not self.problem:
+                self._lane_free.set()
 
     async def _hold(self, job: TakenJob, doing: "asyncio.Future[None]") -> None:
         while True:

@@ -28,7 +28,7 @@ from store.database import Database
 from store.e164 import NotAPhoneNumber, parse_e164
 from store.media import Media
 from store.models import CallerKind, PhoneNumber, Prompt, Recording, new_id, now
-from store.recordings import Milestone, keep_recording, note
+from store.recordings import Milestone, keep_recording, note_by
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +145,8 @@ class RecordingAdoption:
             announced = _announcement(slip, known.prompt)
             milestones = milestones_of(slip, announced)
             if seconds < SHORTEST_S:
-                async with self._database.session() as session:
-                    note(session, found.call_id, milestones)
+                said = partial(note_by, call_id=found.call_id, milestones=milestones)
+                await self._database.transaction(said)
             else:
                 await self._keep(found, slip, known, announced, milestones)
         await asyncio.to_thread(_tidy, found)
@@ -190,8 +190,9 @@ class RecordingAdoption:
         }
         told = {"recording_id": recording["id"], "duration_s": recording["duration_s"], "complete": whole}
         kept = Milestone(now(), "recording_kept", told)
-        async with self._database.session() as session:
-            await keep_recording(session, recording, [*milestones, kept])
+        await self._database.transaction(
+            partial(keep_recording, recording=recording, milestones=[*milestones, kept])
+        )
         if not whole:
             log.warning("a recording is not complete", extra={"action": "recording_incomplete"})
 

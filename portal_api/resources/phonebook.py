@@ -14,10 +14,9 @@ from portal_api.routing import Ask, Resource
 from portal_api.schemas import JAPAN, Body, IdGiven, Label, Name, PageOf, PageQuery, Query, Timestamp
 from portal_api.streaming import send_chunks
 from store import phonebook, phonebook_devices
-from store.models import PhonebookEntry as EntryRow
 from store.models import StandbyType, now
 from store.pages import TEXT_CURSOR, TextCursor, parse_text_cursor
-from store.phonebook import MOST_NUMBERS, EntryPageRequest, NewEntry, NewNumber
+from store.phonebook import MOST_NUMBERS, Entry, EntryPageRequest, NewEntry, NewNumber
 
 resource = Resource("Web電話帳")
 
@@ -55,7 +54,7 @@ class PhonebookEntry(BaseModel):
     updated_at: Timestamp = Field(description="最後に変えた日時")
 
     @classmethod
-    def of(cls, entry: EntryRow) -> Self:
+    def of(cls, entry: Entry) -> Self:
         return cls(
             id=entry.id,
             name=entry.name,
@@ -302,7 +301,7 @@ async def create_phonebook_link(
 # ---- all entries -------------------------------------------------------------------------------------
 
 
-async def pages_of(ask: Ask, account_id: str) -> AsyncIterator[Sequence[EntryRow]]:
+async def pages_of(ask: Ask, account_id: str) -> AsyncIterator[Sequence[Entry]]:
     """All entries, some at a time, at least one (maybe empty) page; no session stays open in between."""
     after: TextCursor | None = None
     while True:
@@ -315,7 +314,7 @@ async def pages_of(ask: Ask, account_id: str) -> AsyncIterator[Sequence[EntryRow
 
 
 async def csv_chunks(
-    first: Sequence[EntryRow], others: AsyncIterator[Sequence[EntryRow]], encoding: str
+    first: Sequence[Entry], others: AsyncIterator[Sequence[Entry]], encoding: str
 ) -> AsyncIterator[bytes]:
     """The phonebook as CSV."""
     yield csv_header(encoding)

@@ -174,8 +174,7 @@ async def list_prompts(ask: Ask, account_id: str, query: PromptQuery) -> Prompts
 @resource.post("/prompts", "音声を登録する。テキストから生成するか、ファイルをアップロードする", status=201)
 async def create_prompt(ask: Ask, account_id: str, body: SpokenPrompt | UploadedPrompt) -> Prompt:
     if isinstance(body, UploadedPrompt):
-        with body.file.content:
-            return await _keep_upload(ask, account_id, body)
+        return await _keep_upload(ask, account_id, body)
     return await _keep_spoken(ask, account_id, body)
 
 

@@ -18,12 +18,13 @@ from portal_api.softphone_phonebook import (
     vcard,
 )
 from portal_api.streaming import send_chunks
-from store.models import Device, PhonebookEntry
+from store.models import Device
+from store.phonebook import Entry
 from store.phonebook_devices import device_of_link, device_of_password, standby_of
 
 resource = Resource("ソフトフォンの電話帳", prefix="/softphone")
 
-Pages = AsyncIterator[Sequence[PhonebookEntry]]
+Pages = AsyncIterator[Sequence[Entry]]
 
 
 class FeedQuery(Query):
@@ -76,7 +77,7 @@ async def get_phonebook_friends(ask: Ask, query: FeedQuery) -> web.StreamRespons
     return await _send(ask, chunks(), "application/xml; charset=utf-8", "phonebook.xml")
 
 
-async def _opened(ask: Ask, query: FeedQuery) -> tuple[Device, Pages, Sequence[PhonebookEntry]]:
+async def _opened(ask: Ask, query: FeedQuery) -> tuple[Device, Pages, Sequence[Entry]]:
     """Whose phonebook it is, and its pages, the first of them read: what is wrong shows before any answer."""
     device = await _device(ask, query.link)
     pages = pages_of(ask, device.account_id)
@@ -107,7 +108,7 @@ def _credentials(header: str) -> tuple[str, str] | None:
     return (username, password) if scheme.lower() == "basic" and colon else None
 
 
-async def _one_by_one(first: Sequence[PhonebookEntry], pages: Pages) -> AsyncIterator[PhonebookEntry]:
+async def _one_by_one(first: Sequence[Entry], pages: Pages) -> AsyncIterator[Entry]:
     for entry in first:
         yield entry
     async for entries in pages:

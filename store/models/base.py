@@ -46,11 +46,11 @@ def _in_utc(value: datetime | None) -> datetime | None:
 
 def _as_text(value: datetime | None) -> str | None:
     utc = _in_utc(value)
-    return utc and utc.replace(tzinfo=None).isoformat(" ", "microseconds")
+    return None if utc is None else utc.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def _from_text(text: str | None) -> datetime | None:
-    return text and datetime.fromisoformat(text).replace(tzinfo=UTC)
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 # Every constraint has a name of ours: a later migration can drop it by that name, on SQLite too.

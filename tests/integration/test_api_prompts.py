@@ -8,7 +8,8 @@ import time
 import wave
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import IO, Any
 
 import pytest
 from aiohttp import FormData
@@ -175,6 +176,25 @@ async def test_too_large_an_upload_is_refused(admin: Client, ours: Furnished) ->
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     unsized = await admin("POST", "/api/v1/prompts", data=endless(), headers=headers)
     assert (unsized.status, unsized.body["code"]) == (413, "file_too_large")
+
+
+async def test_a_file_is_closed_however_the_request_ends(
+    admin: Client, ours: Furnished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[IO[bytes]] = []
+
+    def remembered() -> IO[bytes]:
+        kept.append(io.BytesIO())
+        return kept[-1]
+
+    monkeypatch.setattr("portal_api.forms.tempfile", SimpleNamespace(TemporaryFile=remembered))
+    form = {"number_id": "nope", "name": "x"}
+    for key in ("no key", "one", "one"):
+        fields = FormData(form)
+        fields.add_field("file", b"RIFF", filename="a.wav")
+        answer = await admin("POST", "/api/v1/prompts", data=fields, headers={"Idempotency-Key": key})
+        assert 400 <= answer.status < 500
+    assert [one.closed for one in kept] == [True] * 3
 
 
 @pytest.mark.parametrize(

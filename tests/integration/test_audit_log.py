@@ -1,12 +1,13 @@
 """Who changed what: everything that changes is logged, in the same transaction, without secrets."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, insert, select, update
 
 from store import audit
+from store.audit_retention import BATCH, purge_audit_log
 from store.database import Database
 from store.models import (
     Account,
@@ -242,3 +243,31 @@ async def test_long_texts_are_cut(database: Database, ours: Furnished) -> None:
     assert entry.after is not None
     assert len(entry.after["note"]) == audit.LONGEST_TEXT + 1
     assert entry.at <= now()
+
+
+async def test_what_is_past_its_time_goes(database: Database, ours: Furnished) -> None:
+    at = now()
+    async with database.session() as session:
+        old = [{"at": at - timedelta(days=days), **an_entry(ours)} for days in (10, 29, 31, 800)]
+        # More than go together.
+        old += [{"at": at - timedelta(days=99), **an_entry(ours)} for _ in range(BATCH)]
+        await session.execute(insert(AuditEntry), old)
+    assert await purge_audit_log(database, 0, at) == 0
+    assert await purge_audit_log(database, 30, at) == BATCH + 2
+    assert await purge_audit_log(database, 30, at) == 0
+    async with database.session() as session:
+        left = await session.scalars(select(AuditEntry.at).where(AuditEntry.actor_name == "テスト"))
+        assert sorted((at - one).days for one in left) == [10, 29]
+
+
+def an_entry(ours: Furnished) -> dict[str, Any]:
+    return {
+        "account_id": ours.account_id,
+        "actor_kind": ActorKind.TOKEN,
+        "actor_id": "t" * 32,
+        "actor_name": "テスト",
+        "action": AuditAction.CHANGED,
+        "object_kind": "rules",
+        "object_id": "x",
+        "object_name": "",
+    }

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -243,11 +244,16 @@ async def test_options_cost_from_the_day_they_are_sold_to_the_day_they_are_not(
     billed: Database, media: Media, ours: Furnished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Taken away on the 10th, sold again on the 20th, given up by mistake for a minute on the 22nd."""
-    days = {10: {"sells_fax": False}, 20: {"sells_fax": True}, 21: {"sells_rusurepo": False}}
-    for day, changes in (*days.items(), (22, {"sells_recording": False}), (22, {"sells_recording": True})):
+    days: dict[int, dict[str, Any]] = {
+        10: {"sells_fax": False},
+        20: {"sells_fax": True},
+        21: {"sells_rusurepo": False},
+    }
+    minute: list[tuple[int, dict[str, Any]]] = [(22, {"sells_recording": sold}) for sold in (False, True)]
+    for day, changes in (*days.items(), *minute):
         monkeypatch.setattr(numbers, "now", lambda day=day: midnight(date(2026, 11, day)))
         async with billed.session() as session:
-            await numbers.change_number(session, ours.account_id, ours.number_id, **changes)  # type: ignore[misc]
+            await numbers.change_number(session, ours.account_id, ours.number_id, **changes)
         await billed.transaction(lambda c, day=day: keep_up(c, midnight(date(2026, 11, day))))  # type: ignore[misc]
     await close(billed, media, DECEMBER.ends + GRACE)
     first, second = map(content, await invoices(billed))

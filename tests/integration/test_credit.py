@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -21,8 +22,10 @@ from store.credit import (
 )
 from store.database import Database
 from store.models import CreditAccount, Subscription, TopUpSource
+from store.tariff import CreditRules, Rate, Tariff
+from store.tariffs import publish
 from tests.furnishing import Furnished
-from tests.tariffs import example_tariff, publish_example
+from tests.tariffs import PUBLISHED, example_tariff, publish_example
 
 pytestmark = pytest.mark.integration
 
@@ -119,6 +122,29 @@ async def test_an_automatic_top_up_is_made_when_a_call_needs_it_and_no_more_than
     assert await priced.transaction(lambda c: held_back(c, ours.account_id)) == 2 * 5000 + CEILING
     state = await priced.transaction(lambda c: standing(c, ours.account_id, month_of(AT), CEILING))
     assert (state.topped_up, state.available) == (10_000, 20_000)
+
+
+@pytest.mark.parametrize(("yen", "made", "limit_s"), [(100, 1, 300), (4000, 1, 6), (12_000, 3, 6)])
+async def test_a_dear_call_takes_no_more_top_ups_than_it_needs(
+    database: Database, ours: Furnished, yen: int, made: int, limit_s: int
+) -> None:
+    """So much for six seconds: one top-up, or as many as its next unit costs; again when it asks again."""
+    rates = {"premium": Rate(label="x", unit_s=6, yen=Decimal(yen))}
+    rules = CreditRules(ceiling=0, top_up=5000)
+    dear = Tariff(valid_from=AT.date() - timedelta(days=30), name="x", calls=rates, credit=rules)
+    await database.transaction(lambda connection: publish(connection, [dear], PUBLISHED))
+    async with database.session() as session:
+        session.add(CreditAccount(account_id=ours.account_id, automatic_top_up=True, automatic_limit=9))
+
+    async def topped_up() -> int:
+        state = await database.transaction(lambda c: standing(c, ours.account_id, month_of(AT), 0))
+        return state.topped_up
+
+    assert await ask(database, ours, "dear", "premium") == Allowance(True, limit_s - GUARD_S, "ok")
+    assert await topped_up() == made * 5000
+    more = await database.transaction(lambda connection: extend(connection, "dear", AT))
+    assert (more.code, more.limit_s > limit_s if more.limit_s else None) == ("ok", True)
+    assert await topped_up() <= 2 * made * 5000
 
 
 async def test_a_repeated_top_up_is_the_same(priced: Database, ours: Furnished) -> None:

@@ -94,7 +94,7 @@ async def test_an_account_whose_invoice_cannot_be_drawn_waits_alone(
         await session.execute(update(Account).values(created_at=NOVEMBER.starts))
         session.add(Contract(account_id=ours.account_id, customer_name="broken"))
     await database.transaction(lambda connection: keep_up(connection, NOVEMBER.starts + timedelta(days=1)))
-    real = closing.drawing
+    real = drawing.drawing
 
     @asynccontextmanager
     async def failing() -> AsyncIterator[Draw]:

@@ -87,3 +87,26 @@ def test_what_is_shown_can_be_sent(name: str) -> None:
     for kind, model in route.bodies.items():
         if kind == "application/json":
             model.model_validate_json(json.dumps(content[kind]["example"]))
+
+
+def test_what_is_made_leads_to_what_can_be_done_with_it() -> None:
+    linked = {
+        (named, name): link
+        for named, operation in operations()
+        for response in operation["responses"].values()
+        for name, link in response.get("links", {}).items()
+    }
+    assert ("POST /api/v1/rules", "delete_rule") in linked
+    assert ("POST /api/v1/notification-rules/{rule_id}/services", "change_service") in linked
+    for (named, name), link in linked.items():
+        assert BY_NAME[link["operationId"]].path_names == list(link["parameters"]), (named, name)
+        assert list(link["parameters"].values())[-1] == "$response.body#/id"
+    made = {named for named, _ in linked}
+    unlinked = [
+        route.path
+        for route in ROUTES
+        if route.method == "GET"
+        and route.path.endswith("}")
+        and f"POST {route.path.rpartition('/')[0]}" in {named for named, _ in operations()} - made
+    ]
+    assert unlinked == []
