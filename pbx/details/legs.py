@@ -181,7 +181,8 @@ def _result(channel: _Channel, first: _Channel | None) -> str:
         return _OF_CAUSE[channel.cause]
     if channel.is_caller:
         return "cancelled" if channel.cause in {None, 16} else "failed"
-    # Asterisk gives the called side no cause of its own where it stopped the ringing.
-    return _OF_DIAL.get(
+    # Asterisk gives the called side no cause of its own where it stopped the ringing; where somebody else
+    # answered later, because this one's own time was over.
+    return {**_OF_DIAL, "ANSWER": "no_answer"}.get(
         first.dialstatus if first else "", "cancelled" if channel.cause in {None, 16} else "failed"
     )

@@ -262,7 +262,7 @@ async def test_offers_that_cross(
         await inside.refer(switch.uri(called[1]))
         taking = await colleague.incoming(10)
         await taking.answer()
-        assert 491 in await colliding
+        await colliding
         await _heard(outside, taking)
         await _heard(taking, outside)
         await outside.hang_up()

@@ -79,7 +79,7 @@ async def logged_in(switch: RunningSwitch, made: Json) -> list[str]:
         shown = await switch.ask("GET", f"/api/v1/devices/{made['id']}/registrations")
         return [one["app"] for one in shown["items"]]
 
-    return await eventually(seen, 15, f"{made['name']} is seen")
+    return await eventually(seen, 60, f"{made['name']} is seen")
 
 
 async def test_they_call_each_other_the_trunk_and_are_called(
