@@ -35,6 +35,7 @@ NUMBER = "0599990600"
 SECRET = "soft-modem-of-a-benchmark"
 SPOOL = Path("var/spool/hylafax")
 LIMIT_S = 400.0
+RESTS_S = 15.0
 THEIR_HEADER_ROWS = 60
 """HylaFAX writes over so many rows of a page; SpanDSP's own header is off."""
 
@@ -147,8 +148,14 @@ class HylaFax:
         )
         return done.stdout + done.stderr
 
-    def idle(self) -> bool:
-        return "Running and idle" in self.run("faxstat", "-h", "127.0.0.1")
+    async def rested(self) -> None:
+        """Wait until the modem has been idle for a while: sooner it says so, and refuses calls."""
+        deadline, since = time.monotonic() + 120, time.monotonic()
+        while time.monotonic() - since < RESTS_S:
+            assert time.monotonic() < deadline, "the modem is never idle"
+            await asyncio.sleep(1)
+            if "Running and idle" not in self.run("faxstat", "-h", "127.0.0.1"):
+                since = time.monotonic()
 
     def send(self, number: str, tiff: Path, fine: bool) -> None:
         inside = self.root / "tmp" / tiff.name
@@ -213,7 +220,7 @@ async def run(faxes: Faxes, hylafax: HylaFax, mail_port: int) -> bool:
             "in,  3 pages, standard": lambda: comes_in(faxes, hylafax, 3, STANDARD),
         }
         for what, work in works.items():
-            until(hylafax.idle, 120, "the modem is idle")
+            await hylafax.rested()
             began = time.monotonic()
             try:
                 wrong = await work()
