@@ -29,9 +29,9 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
 from bench.fax_lines import LINES, weather_of
+from bench.mail_server import mail_server
 from bench.measure import cpu_seconds
 from faxpages.limits import HEADER_ROWS
-from tests.doubles.mail import MailDouble
 from tests.fax import FINE, STANDARD, FarMachine, drawn_pages, far_machine, read_pages, write_tiff
 from tests.fax.pages import same
 from tests.fax.path import path
@@ -122,6 +122,7 @@ class Faxes:
         ended = job.ended_at
         to_tray_s = datetime.fromisoformat(fax["created_at"]).timestamp() - ended
         kept = list((self.switch.var / "media" / "faxes").rglob(f"{fax['call_id']}.tif"))
+        to_mail_s = await self._to_mail_s(fax, ended)
         theirs = read_pages(kept[0]) if kept else []
         told = "" if said.status == "SUCCESS" else f"{said.text} after {said.pages}, here {fax['state']}"
         wrong = told or ("" if same(theirs, drawn) else "other pixels")
@@ -130,7 +131,7 @@ class Faxes:
         elif wrong and same(theirs, drawn[: len(theirs)]) and said.pages <= len(theirs) == fax["pages"]:
             # What came is right, and neither end says more than it has.
             wrong = f"{wrong} (told right)"
-        return wrong, max(to_tray_s, 0.0), await self._to_mail_s(fax, ended)
+        return wrong, max(to_tray_s, 0.0), to_mail_s
 
     async def _to_mail_s(self, fax: Json, ended: float) -> float | None:
         if not self.mailed:
@@ -307,6 +308,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="denwaban-fax-") as folder,
         path(port, sip, weather_of) as relay,
+        mail_server(mail),
         running_switch(
             Path(folder) / "var",
             DENWABAN_SIP_PORT=str(sip),
@@ -322,17 +324,16 @@ def main() -> None:
     ):
         switch.wait_ready()
         faxes = Faxes(switch, far, Path(folder))
-        well = asyncio.run(_measured(faxes, given, mail))
+        well = asyncio.run(_measured(faxes, given))
         if given.bad_lines:
             print(f"  {relay.lost} of {relay.passed} packets were lost")
     sys.exit(0 if well else 1)
 
 
-async def _measured(faxes: Faxes, given: argparse.Namespace, mail_port: int) -> bool:
-    async with MailDouble(port=mail_port):
-        setting = {"enabled": True, "mail_addresses": ["fax@example.jp"]}
-        await faxes.switch.ask("PUT", f"/api/v1/numbers/{faxes.fax_number_id}/fax", json=setting)
-        return await _run(faxes, given)
+async def _measured(faxes: Faxes, given: argparse.Namespace) -> bool:
+    setting = {"enabled": True, "mail_addresses": ["fax@example.jp"]}
+    await faxes.switch.ask("PUT", f"/api/v1/numbers/{faxes.fax_number_id}/fax", json=setting)
+    return await _run(faxes, given)
 
 
 async def _run(faxes: Faxes, given: argparse.Namespace) -> bool:

@@ -1,6 +1,7 @@
 """How soon CNG is heard, for `python -m bench.fax --tones`: in every phase of a call to a shared number."""
 
 import asyncio
+import re
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -93,6 +94,8 @@ async def answering_device(switch: RunningSwitch) -> AsyncIterator[None]:
         finally:
             taking.cancel()
             await switch.ask("PUT", path, json={"enabled": True, "rule_id": setting["rule_id"]})
+            on = re.compile(r"/rusurepo\s*: on")
+            until(lambda: bool(on.search(switch.asterisk_says("database show number"))), 10, "it was told")
 
 
 async def measure_all(switch: RunningSwitch) -> bool:
