@@ -189,6 +189,7 @@ async def a_recorded_call_is_transferred(
     await baresip.wait_for("CALL_CLOSED", 5)
     await call.answered(5)
     await call.hear(tone_of(ANNOUNCED_HZ), 5)
+    await other.hold()
     asked = await other.call("21")
     await baresip.wait_for("CALL_INCOMING", 10)
     await baresip.answer()
