@@ -196,7 +196,7 @@ async def a_recorded_call_is_transferred(
     await other.connected()
     await other.connect(held, asked)
     await other.ended()
-    call_id = (await switch.calls_of(TRANSFERRED))[0]["id"]
+    call_id = (await eventually(lambda: switch.calls_of(TRANSFERRED), 30, "the call"))[0]["id"]
     # The control plane notices within a second that somebody else speaks.
     await eventually(lambda: renewed(switch, call_id), 10, "the recording is begun anew")
     await asyncio.gather(
