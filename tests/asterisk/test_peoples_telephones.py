@@ -189,6 +189,8 @@ async def a_recorded_call_is_transferred(
     await baresip.wait_for("CALL_CLOSED", 5)
     await call.answered(5)
     await call.hear(tone_of(ANNOUNCED_HZ), 5)
+    # So long that the control plane has seen them talk.
+    await call.speak(tone(OUTSIDE_HZ, 4.0))
     await other.hold()
     asked = await other.call("21")
     await baresip.wait_for("CALL_INCOMING", 10)
