@@ -83,6 +83,11 @@ class Linphone:
         await self.types("answer")
         await self.connected()
 
+    async def hold(self) -> None:
+        """Put the current call on hold: it does not dial else."""
+        await self.types("pause")
+        await self.says("paused")
+
     async def connect(self, held: int, asked: int) -> None:
         """Transfer the party of one call to whom another talks with."""
         await self.types(f"transfer {held} --to-call {asked}")

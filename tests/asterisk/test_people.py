@@ -213,6 +213,7 @@ async def test_hold_transfer_and_parking(
         await inside.answer()
         await outside.answered(5)
         assert (await other.ended(5)).by == "switch"
+        await _heard(inside, outside)
         await inside.hold()
         await outside.hear(AUDIO, 10)
         await inside.resume()
@@ -254,6 +255,7 @@ async def test_offers_that_cross(
         await inside.answer()
         await outside.answered(5)
         assert (await other.ended(5)).by == "switch"
+        await _heard(inside, outside)
         await asyncio.gather(inside.hold(), outside.hold())
         await asyncio.gather(inside.resume(), outside.resume())
         await _heard(outside, inside)

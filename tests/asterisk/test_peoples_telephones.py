@@ -189,13 +189,16 @@ async def a_recorded_call_is_transferred(
     await baresip.wait_for("CALL_CLOSED", 5)
     await call.answered(5)
     await call.hear(tone_of(ANNOUNCED_HZ), 5)
+    # So long that the control plane has seen them talk.
+    await call.speak(tone(OUTSIDE_HZ, 4.0))
+    await other.hold()
     asked = await other.call("21")
     await baresip.wait_for("CALL_INCOMING", 10)
     await baresip.answer()
     await other.connected()
     await other.connect(held, asked)
     await other.ended()
-    call_id = (await switch.calls_of(TRANSFERRED))[0]["id"]
+    call_id = (await eventually(lambda: switch.calls_of(TRANSFERRED), 30, "the call"))[0]["id"]
     # The control plane notices within a second that somebody else speaks.
     await eventually(lambda: renewed(switch, call_id), 10, "the recording is begun anew")
     await asyncio.gather(
