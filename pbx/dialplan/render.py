@@ -20,6 +20,10 @@ from pbx.routing.limits import (
 from settings import Settings
 from store.callback import CALLBACK_AWAITED
 
+FIRST_LOOK_S = 30
+"""After a start every telephone is asked within this time how long it takes to answer: 2,000 of them at once
+would keep calls and logins waiting."""
+
 FIRST_REPEAT_MS = 100
 """SIP's T1. A trunk or telephone that answers an INVITE with nothing at all for 64 times as long is taken for
 dead (Asterisk takes no less). By T1's usual value that is 32 seconds, in which a caller hears nothing and no
@@ -204,7 +208,7 @@ def pjsip_conf(settings: Settings) -> str:
 type = global
 user_agent = Denwaban
 endpoint_identifier_order = {order}
-max_initial_qualify_time = 4
+max_initial_qualify_time = {FIRST_LOOK_S}
 unidentified_request_count = 5
 unidentified_request_period = 5
 """,
