@@ -6,6 +6,7 @@ and the names in its path. It returns a model, None (204) or a response of its o
 
 import asyncio
 import inspect
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -33,6 +34,8 @@ from store.media import Media
 from store.models import ActorKind, Role, now
 from store.tokens import Identity
 from voices.studio import Studio
+
+log = logging.getLogger(__name__)
 
 API = "/api/v1"
 CONVERSIONS_AT_ONCE = 2
@@ -308,6 +311,7 @@ async def short_session(database: Database, timeout_s: float) -> AsyncIterator[A
     except (DBAPIError, NoFreeConnection, TimeoutError, ConnectionError) as trouble:
         if not _is_outage(trouble):
             raise
+        log.warning("no database: %s", type(trouble).__name__, extra={"action": "database_away"})
         raise Problem("database_unavailable", headers={"Retry-After": "2"}) from trouble
 
 

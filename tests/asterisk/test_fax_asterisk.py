@@ -1,6 +1,5 @@
 """Faxes in an Asterisk of their own: they come and go as ever, and its death is theirs alone."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,9 +134,8 @@ async def test_its_death_is_no_voice_calls(ends: Ends, tmp_path: Path) -> None:
     long = write_tiff(tmp_path / "long.tif", drawn_pages(LONG, ROWS, seed=5), FINE)
     short = write_tiff(tmp_path / "short.tif", drawn_pages(1, ROWS), FINE)
     coming = await far.send(FAX_ONLY, caller_of(2), long)
-    async with asyncio.TaskGroup() as together:
-        together.create_task(in_the_prompt(switch, far, short))
-        together.create_task(go_out(switch, far, sender))
+    await in_the_prompt(switch, far, short)
+    await go_out(switch, far, sender)
     going = await submit(switch, sender, "0312340005")
     await every(switch, going, "sending")
     await talked_over_its_death(switch, far, short)

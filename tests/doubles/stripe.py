@@ -25,7 +25,8 @@ INTENT_FIELDS = {
     "confirm",
     "description",
 }
-CARD_NUMBER = re.compile(r"(?<!\d)\d{13,19}(?!\d)")
+CARD_NUMBER = re.compile(r"\b\d{13,19}\b")
+"""No part of an id, which has letters beside its digits."""
 LEAST_YEN = 50
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
@@ -299,8 +300,8 @@ async def test_a_card_is_a_token_and_nothing_else(
     assert "4242" not in str(told.headers)
     assert "4242" not in caplog.text
     async with ClientSession() as http, http.get(f"{admin._base}{path}/4242%204242%204242%204242"):
-        said = [one.getMessage() for one in caplog.records if one.name.startswith("portal_api")]
-    assert "GET /api/v1/payment-method/… 401" in said[-1]
+        said = [json.loads(one.getMessage()) for one in caplog.records if one.name == "portal_api.access"]
+    assert (said[-1]["path"], said[-1]["status"]) == ("/api/v1/payment-method/…", 401)
     assert (await admin.put(path, {"kind": "card"})).body["errors"][0]["code"] == "card_token"
     assert (await admin.put(path, {"kind": "bank_debit", "card_token": "pm_card_visa"})).status == 422
     taken = (await admin.put(path, {"kind": "card", "card_token": "pm_card_visa"})).body
