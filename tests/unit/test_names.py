@@ -256,3 +256,12 @@ def test_every_way_into_the_fallback_has_a_limit() -> None:
     """The last resort against a line that stays up for ever."""
     assert "Set(TIMEOUT(absolute)=${CALL_LIMIT_S})" in DIALPLAN.partition("Stasis(")[0]
     assert "Set(TIMEOUT(absolute)=${MESSAGE_LIMIT_S})" in DIALPLAN
+
+
+@pytest.mark.parametrize("modules", ["modules.conf", "fax/modules.conf"])
+def test_every_asterisk_has_the_wizards_of_its_objects(modules: str) -> None:
+    """Without one that `sorcery.conf` names, Asterisk starts without SIP. Both read the same file."""
+    conf = Path(__file__).parents[2] / "asterisk-conf"
+    wizards = set(re.findall(r"^[a-z_]+(?:/cache)? = ([a-z_]+)", (conf / "sorcery.conf").read_text(), re.M))
+    loaded = set(re.findall(r"^load = res_sorcery_([a-z_]+)\.so", (conf / modules).read_text(), re.M))
+    assert wizards <= loaded
