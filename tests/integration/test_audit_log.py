@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 
 from store import audit
-from store.audit_retention import BATCH, purge_audit_log
+from store.aging import BATCH
+from store.audit_retention import purge_audit_log
 from store.database import Database
 from store.models import (
     Account,
