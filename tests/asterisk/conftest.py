@@ -17,7 +17,7 @@ from store.prompts import add_prompt
 from store.rules import create_rule
 from tests.cable import Cable, cable_to
 from tests.running_switch import RunningSwitch, free_ports, running_switch, until
-from tests.sip import SipCaller, tone, write_wav
+from tests.sip import Call, SipCaller, tone, tone_of, write_wav
 
 SPARE_FILES = 45
 """Connections kept for the next request, to Asterisk and to the database."""
@@ -126,7 +126,7 @@ def switch(running: RunningSwitch) -> Iterator[RunningSwitch]:
         20,
         f"the spool is empty: {list(running.spool.glob('*'))}",
     )
-    until(lambda: not list(running.call_spool.glob("*.*")), 20, "the spool of calls is empty")
+    until(lambda: not list(running.call_spool.glob("*.*")), 60, "the spool of calls is empty")
     for part in ("asterisk", "controller"):
         most = _first_count.get(running.pid(part), 10_000) + SPARE_FILES
         until(lambda part=part, most=most: running.open_files(part) <= most, 20, f"{part} leaks no file")  # type: ignore[misc]
@@ -142,6 +142,11 @@ async def phone() -> AsyncIterator[SipCaller]:
 def caller_number() -> str:
     """A caller nobody else is, so that a test finds its own message."""
     return f"090{int(new_id()[:8], 16) % 90000000 + 10000000}"
+
+
+async def heard(speaker: Call, listener: Call) -> None:
+    """Wait until one hears the other. Within milliseconds of the answer nobody can be transferred."""
+    await asyncio.gather(speaker.speak(tone(TONE_HZ, 1.0)), listener.hear(tone_of(TONE_HZ), 10))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from store.media import Media
 from store.models import Account, Call, Device, PhoneNumber, Role, Subscription
 from store.subscriptions import keep_up
 from store.tokens import issue_token
-from tests.asterisk.conftest import Line
+from tests.asterisk.conftest import Line, heard
 from tests.asterisk.test_callers import leave_message, registered
 from tests.asterisk.test_outbound import carrier, shown
 from tests.asterisk.test_trunks import trunk
@@ -201,6 +201,7 @@ async def send_on(switch: RunningSwitch, device: SipCaller, far_side: FarSide) -
     call = await device.invite(switch.uri(SENT_ON[0]))
     first = await far_side.reached(SENT_ON[0])
     await call.answered(10)
+    await heard(first, call)
     await call.refer(switch.uri(SENT_ON[1]))
     await far_side.reached(SENT_ON[1])
     await call.hang_up()
@@ -213,6 +214,8 @@ async def join(switch: RunningSwitch, device: SipCaller, far_side: FarSide) -> N
     calls = [await device.invite(switch.uri(number)) for number in JOINED]
     for call in calls:
         await call.answered(15)
+    for number, call in zip(JOINED, calls, strict=True):
+        await heard(await far_side.reached(number), call)
     await calls[0].refer(switch.uri(JOINED[1]), instead_of=calls[1])
     await asyncio.gather(*(call.hang_up() for call in calls))
     await asyncio.sleep(1.6)

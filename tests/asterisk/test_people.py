@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.asterisk.conftest import TONE_HZ, Line, short_line
+from tests.asterisk.conftest import Line, heard, short_line
 from tests.asterisk.test_callers import leave_message, registered
 from tests.asterisk.test_nothing_is_lost import no_controller
 from tests.asterisk.test_outbound import call_to
 from tests.running_switch import Json, RunningSwitch, eventually, until
-from tests.sip import AUDIO, Call, OutgoingCall, Refused, SipCaller, tone, tone_of
+from tests.sip import AUDIO, OutgoingCall, Refused, SipCaller
 
 pytestmark = pytest.mark.asterisk
 
@@ -83,8 +83,8 @@ async def test_some_ring_for_less_than_others(switch: RunningSwitch, desk: Line,
         assert (await waiting.ended(10)).by == "switch"
         await ringing.answer()
         await outside.answered(5)
-        await _heard(outside, ringing)
-        await _heard(early, talking)
+        await heard(outside, ringing)
+        await heard(early, talking)
         for call in (outside, early):
             await call.hang_up()
         await talking.ended(5)
@@ -213,7 +213,7 @@ async def test_hold_transfer_and_parking(
         await inside.answer()
         await outside.answered(5)
         assert (await other.ended(5)).by == "switch"
-        await _heard(inside, outside)
+        await heard(inside, outside)
         await inside.hold()
         await outside.hear(AUDIO, 10)
         await inside.resume()
@@ -222,14 +222,14 @@ async def test_hold_transfer_and_parking(
         await outside.hear(AUDIO, 10)
         await inside.hang_up()
         taken = await _take_up(switch, colleague, "701")
-        await _heard(outside, taken)
+        await heard(outside, taken)
 
         await taken.refer(switch.uri(called[0]))
         sent = await device.incoming(10)
         assert sent.caller.uri.user == f"0{caller_number[1:]}"
         await sent.answer()
         await taken.hang_up()
-        await _heard(outside, sent)
+        await heard(outside, sent)
 
         await sent.hold()
         asking = await device.invite(switch.uri(called[1]))
@@ -238,7 +238,7 @@ async def test_hold_transfer_and_parking(
         await asking.answered(5)
         await sent.refer(switch.uri(called[1]), instead_of=asking)
         await asyncio.gather(sent.hang_up(), asking.hang_up())
-        await _heard(outside, asked)
+        await heard(outside, asked)
         await outside.hang_up()
         assert (await asked.ended(10)).by == "switch"
     assert (await switch.finished_call_of(caller_number))["result"] == "answered"
@@ -255,25 +255,21 @@ async def test_offers_that_cross(
         await inside.answer()
         await outside.answered(5)
         assert (await other.ended(5)).by == "switch"
-        await _heard(inside, outside)
+        await heard(inside, outside)
         await asyncio.gather(inside.hold(), outside.hold())
         await asyncio.gather(inside.resume(), outside.resume())
-        await _heard(outside, inside)
-        await _heard(inside, outside)
+        await heard(outside, inside)
+        await heard(inside, outside)
         colliding = asyncio.create_task(outside.collide(10))
         await inside.refer(switch.uri(called[1]))
         taking = await colleague.incoming(10)
         await taking.answer()
         await colliding
-        await _heard(outside, taking)
-        await _heard(taking, outside)
+        await heard(outside, taking)
+        await heard(taking, outside)
         await outside.hang_up()
         await taking.ended(5)
     assert (await switch.finished_call_of(caller_number))["result"] == "answered"
-
-
-async def _heard(speaker: Call, listener: Call) -> None:
-    await asyncio.gather(speaker.speak(tone(TONE_HZ, 1.0)), listener.hear(tone_of(TONE_HZ), 10))
 
 
 async def _take_up(switch: RunningSwitch, phone: SipCaller, place: str) -> OutgoingCall:
@@ -299,6 +295,8 @@ async def test_a_transfer_goes_no_further_than_its_device_may_call(
         await outside.answered(5)
         with pytest.raises(Refused):
             await outside.refer(switch.uri("110"))
+        # Who transfers within milliseconds of the answer, before the two are joined, transfers nobody.
+        await heard(inside, outside)
         await inside.refer(switch.uri("01012125550199"))
         await outside.hear(AUDIO, 10)
         await inside.hang_up()
