@@ -24,7 +24,7 @@ from store.signals import SIGNAL_DEVICES, lamp_lane
 
 log = logging.getLogger(__name__)
 
-GATHER_S = 0.2
+GATHER_S = 0.4
 """How long notes are gathered before they are committed together."""
 
 RETRY_S = 0.5
@@ -197,7 +197,7 @@ def _execute(connection: Connection, steps: list[tuple[Executable, dict[str, Any
         connection.execute(same[0][0], [values for _, values in same])
 
 
-_ORDER = {id(_CALL): 0, id(_MESSAGE): 1, id(_JOB): 2, id(_ENTRY): 3, id(_EVENT): 10}
+_ORDER = {id(_CALL): 0, id(_MESSAGE): 1, id(_JOB): 2, id(_ENTRY): 3, id(_OUTCOME): 4, id(_EVENT): 10}
 
 
 def _is_refusal(problem: Exception) -> bool:

@@ -17,6 +17,7 @@ class Cable:
         self.port = int(self._listener.getsockname()[1])
         self._flowing = threading.Event()
         self._sockets: list[socket.socket] = []
+        self._cut: list[socket.socket] = []
         self._refusing = False
         self._flowing.set()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -26,6 +27,12 @@ class Cable:
         self._flowing.clear()
         self._flowing = threading.Event()
         self._flowing.set()
+        self._sockets, self._cut = [], self._cut + self._sockets
+
+    def give_up(self) -> None:
+        """Both ends of what was cut silently are told at last, as TCP tells them after some minutes."""
+        cut, self._cut = self._cut, []
+        _close(cut)
 
     def unplug(self) -> None:
         """Cut everything, with a reset, and refuse what comes, until `plug`."""
@@ -42,10 +49,8 @@ class Cable:
 
     def _close_all(self) -> None:
         sockets, self._sockets = self._sockets, []
-        for one in sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        _close(sockets)
+        self.give_up()
 
     def _accept(self) -> None:
         while True:
@@ -65,6 +70,13 @@ class Cable:
             for source, target in ((near, far), (far, near)):
                 pump = threading.Thread(target=_pump, args=(source, target, self._flowing), daemon=True)
                 pump.start()
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
 
 
 def _pump(source: socket.socket, target: socket.socket, flowing: threading.Event) -> None:

@@ -1,9 +1,11 @@
 """The ARI session: events on one websocket, commands where none waits behind another call's.
 
-Commands that Asterisk merely queues (play, record, stop, hang up, continue) go over the websocket, which
-is cheap, and so does answering, since a new channel's thread is free. The websocket answers in order:
-whatever may wait for a channel's own thread (every GET of a channel) goes over HTTP, where it holds up
-nobody else.
+Commands that Asterisk merely queues (play, record, stop, hang up, continue) go over a websocket, which is
+cheap, and so does answering, since a new channel's thread is free. Asterisk takes the commands of a
+websocket one after the other, and of an answered call waits until the answer is sent: a few
+milliseconds, which on a busy machine would be everybody's. So there are several, and a call keeps to one,
+where its commands stay in order. Whatever may wait for a channel's thread that is not free (every GET of
+a channel) goes over HTTP, where it holds up nobody else.
 
 Words are ARI's: https://docs.asterisk.org/Asterisk_22_Documentation/API_Documentation/Asterisk_REST_Interface/
 """
@@ -32,6 +34,9 @@ COMMAND_LIMIT_S = 5.0
 
 HEARTBEAT_S = 2.0
 """A websocket that was cut without being closed is noticed after 1.5 times this."""
+
+COMMAND_APPLICATIONS = tuple(f"{APPLICATION}-{number}" for number in range(16))
+"""Nothing ever happens in them: each stands for a websocket that takes commands."""
 
 RETRY_S = 0.1
 REPLACED_S = 30.0
@@ -114,14 +119,21 @@ class Ari(Protocol):
 class _Listener(WSListener):
     """Takes every message in as it arrives, without a task in between."""
 
-    def __init__(self, take: Callable[[Json], None]) -> None:
-        self._take = take
+    def __init__(
+        self, take: Callable[[Json], None], closed: "asyncio.Future[WSTransport]", at_once: bool
+    ) -> None:
+        """`closed` is told of the end; `at_once`: what comes is waited for by somebody."""
+        self._take, self._closed, self._at_once = take, closed, at_once
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._socket = transport.underlying_transport.get_extra_info("socket")
 
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        if not self._closed.done():
+            self._closed.set_result(transport)
+
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.last_in_buffer:
+        if self._at_once and frame.last_in_buffer:
             # Asterisk sends no small piece before the last is acknowledged; the kernel would take 40 ms.
             with suppress(OSError):
                 self._socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
@@ -138,10 +150,12 @@ class AriSession:
         self._base = f"http://{host}:{port}/ari"
         self._headers = {"Authorization": aiohttp.encode_basic_auth(APPLICATION, password)}
         self._http: aiohttp.ClientSession | None = None
-        self._wire: WSTransport | None = None
+        self._wires: list[WSTransport] = []
+        """As many as COMMAND_APPLICATIONS, and the one of the events."""
+
         self._questions: dict[str, _Question] = {}
         self._numbers = count()
-        self._gathering = False
+        self._gathering: set[WSTransport] = set()
         self._connected = asyncio.Event()
         self.last_problem = "not connected yet"
 
@@ -209,41 +223,52 @@ class AriSession:
         on_connected: Callable[[], Awaitable[None]],
         on_event: Callable[[Json], None],
     ) -> None:
-        wire, _ = await ws_connect(
-            lambda: _Listener(lambda event: self._take(event, on_event)),
-            f"ws{self._base.removeprefix('http')}/events?app={APPLICATION}&subscribeAll=false",
-            extra_headers=self._headers,
-            websocket_handshake_timeout=COMMAND_LIMIT_S,
-            enable_auto_ping=True,
-            auto_ping_idle_timeout=HEARTBEAT_S,
-            auto_ping_reply_timeout=HEARTBEAT_S / 2,
-            logger_name=log,
-        )
-        closed = asyncio.create_task(wire.wait_disconnected(), name="ari websocket")
+        closed: asyncio.Future[WSTransport] = asyncio.get_running_loop().create_future()
         giving_up = asyncio.create_task(self._give_up_waiting(), name="ari time-outs")
         synchronising: asyncio.Future[None] | None = None
         try:
-            self._wire = wire
+            # That of the events comes last: whatever it tells of can be dealt with.
+            for application in (*COMMAND_APPLICATIONS, APPLICATION):
+                self._wires.append(await self._open(application, on_event, closed))
             await self._ask_http("PUT", f"/applications/{APPLICATION}/eventFilter", json=_filter())
             synchronising = asyncio.ensure_future(on_connected())
-            await asyncio.wait({closed, synchronising}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {closed, synchronising}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not synchronising.done():
-                raise AsteriskAway("the websocket closed during synchronisation")
+                raise AsteriskAway("a websocket closed during synchronisation")
             synchronising.result()
             self._connected.set()
             log.info("ARI is up", extra={"action": "ari_up"})
-            await closed
+            await (await closed).wait_disconnected()
         finally:
             self._connected.clear()
-            self._wire = None
-            working = [task for task in (closed, giving_up, synchronising) if task is not None]
+            working = [task for task in (giving_up, synchronising) if task is not None]
             for task in working:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
             self._fail_answers()
             # A peer that does not answer is not waited for when it is left.
-            wire.disconnect(graceful=False)
-        raise AsteriskAway("the websocket was closed")
+            for wire in self._wires:
+                wire.disconnect(graceful=False)
+            self._wires.clear()
+        raise AsteriskAway("a websocket was closed")
+
+    async def _open(
+        self, application: str, on_event: Callable[[Json], None], closed: "asyncio.Future[WSTransport]"
+    ) -> WSTransport:
+        of_events = application == APPLICATION
+        wire, _ = await ws_connect(
+            lambda: _Listener(lambda event: self._take(event, on_event), closed, at_once=of_events),
+            f"ws{self._base.removeprefix('http')}/events?app={application}&subscribeAll=false",
+            extra_headers=self._headers,
+            websocket_handshake_timeout=COMMAND_LIMIT_S,
+            # They are all cut together, and commands have their time-out.
+            enable_auto_ping=of_events,
+            auto_ping_idle_timeout=HEARTBEAT_S,
+            auto_ping_reply_timeout=HEARTBEAT_S / 2,
+            logger_name=log,
+        )
+        return wire
 
     def _take(self, event: Json, on_event: Callable[[Json], None]) -> None:
         if event["type"] == "RESTResponse":
@@ -264,24 +289,28 @@ class AriSession:
 
     def _send(self, wire: WSTransport, request: bytes) -> None:
         """Send with all else that is asked for in this moment: a packet costs more than what it holds."""
-        if not self._gathering:
-            self._gathering = True
-            _cork(wire, True)
-            asyncio.get_running_loop().call_soon(self._let_go, wire)
         wire.send(WSMsgType.TEXT, request)
 
     def _let_go(self, wire: WSTransport) -> None:
-        self._gathering = False
+        self._gathering.discard(wire)
         _cork(wire, False)
 
     # ---- the two ways of asking ------------------------------------------------------------------
 
-    def _ask(self, verdict: "Verdict", method: str, path: str, **query: str | int) -> "asyncio.Future[None]":
-        """Ask over the websocket, at once; the future is the answer. AsteriskAway, and as `verdict` says."""
+    def _ask(
+        self, verdict: "Verdict", whose: str, method: str, path: str, **query: str | int
+    ) -> "asyncio.Future[None]":
+        """Ask over a websocket, at once; the future is the answer. AsteriskAway, and as `verdict` says.
+
+        What is asked for the same `whose`, a channel or what goes on there, is done in that order.
+        """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
-        wire = self._wire
-        if wire is None or wire.is_disconnected:
+        if len(self._wires) <= len(COMMAND_APPLICATIONS):
+            _fail(answer, AsteriskAway(self.last_problem))
+            return answer
+        wire = self._wires[hash(whose) % len(COMMAND_APPLICATIONS)]
+        if wire.is_disconnected:
             _fail(answer, AsteriskAway(self.last_problem))
             return answer
         request_id = str(next(self._numbers))
@@ -351,13 +380,15 @@ class AriSession:
 
     def answer(self, channel: str) -> Awaitable[None]:
         # It waits for the channel's thread, which has nothing else to do while a call is new.
-        return self._ask(of_channel, "POST", f"/channels/{quote(channel)}/answer")
+        return self._ask(of_channel, channel, "POST", f"/channels/{quote(channel)}/answer")
 
     def play(self, channel: str, playback: str, media: str) -> Awaitable[None]:
-        return self._ask(of_channel, "POST", f"/channels/{quote(channel)}/play/{playback}", media=media)
+        return self._ask(
+            of_channel, channel, "POST", f"/channels/{quote(channel)}/play/{playback}", media=media
+        )
 
     def stop_playback(self, playback: str) -> Awaitable[None]:
-        return self._ask(unless_gone, "DELETE", f"/playbacks/{playback}")
+        return self._ask(unless_gone, playback, "DELETE", f"/playbacks/{playback}")
 
     async def playback_exists(self, playback: str) -> bool:
         return await self._exists(f"/playbacks/{playback}")
@@ -365,6 +396,7 @@ class AriSession:
     def record(self, channel: str, recording: str, limit_s: int, silence_s: int) -> Awaitable[None]:
         return self._ask(
             of_channel,
+            channel,
             "POST",
             f"/channels/{quote(channel)}/record",
             name=recording,
@@ -376,17 +408,17 @@ class AriSession:
         )
 
     def stop_recording(self, recording: str) -> Awaitable[None]:
-        return self._ask(unless_gone, "POST", f"/recordings/live/{quote(recording, safe='')}/stop")
+        return self._ask(unless_gone, recording, "POST", f"/recordings/live/{quote(recording, safe='')}/stop")
 
     async def recording_exists(self, recording: str) -> bool:
         return await self._exists(f"/recordings/live/{quote(recording, safe='')}")
 
     def hang_up(self, channel: str, cause: int) -> Awaitable[None]:
-        return self._ask(unless_gone, "DELETE", f"/channels/{quote(channel)}", reason_code=cause)
+        return self._ask(unless_gone, channel, "DELETE", f"/channels/{quote(channel)}", reason_code=cause)
 
     def continue_in_dialplan(self, channel: str, context: str, extension: str) -> Awaitable[None]:
         path = f"/channels/{quote(channel)}/continue"
-        return self._ask(of_channel, "POST", path, context=context, extension=extension, priority=1)
+        return self._ask(of_channel, channel, "POST", path, context=context, extension=extension, priority=1)
 
     async def whisper_to(self, channel: str, snoop: str) -> None:
         """Make the channel `snoop` in our application: what is played on it only `channel` hears."""

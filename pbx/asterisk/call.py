@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -45,6 +46,10 @@ HASH = "#"
 HASH_S = 1.0
 """Asterisk ends a recording at `#` by itself, unless the recording was only about to begin."""
 
+WRITTEN_EVERY_S = 2.1
+"""Asterisk writes a recording down every 32 KiB."""
+
+WRITTEN_LOOK_S = 0.4
 NO_PACKETS_S = 3.0
 """Asterisk needs four seconds to end a recording for want of packets; sooner is something else."""
 
@@ -135,6 +140,10 @@ class Call:
     """What came of asking for several things in one go; each verb takes its own."""
     _asked: set[str] = field(default_factory=set)
     """What of the expected Asterisk is known to have begun."""
+    _following: tuple[str, ...] = ()
+    """The prompts that Asterisk plays by itself once the caller is recorded."""
+    _withdrawn: set[str] = field(default_factory=set)
+    """Prompts that were taken back: asked for once more, they are others to Asterisk."""
 
     # ---- what Asterisk tells ---------------------------------------------------------------------
 
@@ -142,9 +151,9 @@ class Call:
         """Take in an event of this channel, its playbacks or its recordings."""
         match event["type"]:
             case "PlaybackFinished":
-                self._settle(f"playback:{event['playback']['id']}", event["playback"])
-                # A digit belongs to what went on when it was pressed.
-                self._digits.clear()
+                if self._settle(f"playback:{event['playback']['id']}", event["playback"]):
+                    # A digit belongs to what went on when it was pressed.
+                    self._digits.clear()
             case "RecordingFinished" | "RecordingFailed":
                 self._settle(f"recording:{event['recording']['name']}", event["recording"])
             case "ChannelDtmfReceived":
@@ -190,10 +199,13 @@ class Call:
         look = self.ari.playback_exists if kind == "playback" else self.ari.recording_exists
         return await look(name)
 
-    def _settle(self, key: str, outcome: Json) -> None:
+    def _settle(self, key: str, outcome: Json) -> bool:
+        """False where nobody expects it."""
         waiting = self._expected.get(key)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(outcome)
+        if waiting is None or waiting.done():
+            return False
+        waiting.set_result(outcome)
+        return True
 
     def _expect(self, key: str) -> "asyncio.Future[Json]":
         if self._gone:
@@ -236,6 +248,8 @@ class Call:
         if f"{step}_ended" in self.past:
             return
         playback, key = self._playback(step)
+        if key in self._asked:
+            return
         finished = self._expect(key)
         try:
             if not await self._still(self.ari.playback_exists, playback):
@@ -282,31 +296,38 @@ class Call:
 
     def _playback(self, step: str) -> tuple[str, str]:
         """Our id of a step's playback, and the key under which its end is expected."""
-        playback = f"{self.id}.{step}"
+        again = step in self._withdrawn or f"{step}_withdrawn" in self.past
+        playback = f"{self.id}.{step}{'-2' if again else ''}"
         return playback, f"playback:{playback}"
 
     def _played(self, step: str, how: Played) -> Played:
         self.journal.note(self.id, f"{step}_ended", how=how.value)
         return how
 
-    async def line_up(self, **prompts: Path) -> None:
-        """Pick up, have `prompts` (step -> sound) played in this order and the caller recorded after them.
+    async def line_up(self, before: dict[str, Path], after: dict[str, Path]) -> None:
+        """Pick up, have `before` (step -> sound) played in this order, the caller recorded, `after` played.
 
-        All is asked for in one go: there is no moment in which a prompt plays and no recording will follow.
-        What was lost on the way is asked for again in its turn, so that the order holds; and what a dead
-        controller may have asked for is looked up first. Raises HungUp.
+        All is asked for in one go: there is no moment in which a prompt plays and no recording will follow,
+        and whoever presses `#` waits for nobody but Asterisk. What was lost on the way is asked for again in
+        its turn, so that the order holds; and what a dead controller may have asked for is looked up first.
+        Raises HungUp.
         """
-        if not self.past and await self._all_asked_at_once(prompts):
+        self._following = tuple(step for step in after if f"{step}_withdrawn" not in self.past)
+        if not self.past and await self._all_asked_at_once(before, after):
             self._picked_up()
-            self.journal.note(self.id, "lined_up", steps=[*prompts, "recording"])
+            self.journal.note(self.id, "lined_up", steps=[*before, "recording", *after])
             return
         await self.answer()
         lost = self.past or any(isinstance(answer, AsteriskAway) for answer in self._answers.values())
-        if "lined_up" in self.past or (lost and await self._recording_was_asked_for()):
+        if "lined_up" in self.past:
+            for step in self.past["lined_up"].details["steps"]:
+                if f"{step}_withdrawn" not in self.past:
+                    self.past.setdefault(f"{step}_queued", Milestone(now()))
+        elif lost and await self._recording_was_asked_for():
             # It was asked for after the prompts: so were they, whatever the journal had time to say.
-            for step in prompts:
+            for step in before:
                 self.past.setdefault(f"{step}_queued", Milestone(now()))
-        for step, sound in prompts.items():
+        for step, sound in before.items():
             await self.queue_prompt(step, sound)
         await self.queue_recording()
 
@@ -315,18 +336,23 @@ class Call:
             lambda: self.ari.recording_exists(self.id)
         )
 
-    async def _all_asked_at_once(self, prompts: dict[str, Path]) -> bool:
+    async def _all_asked_at_once(self, before: dict[str, Path], after: dict[str, Path]) -> bool:
         """Ask for everything; True when all went well, else each verb finds the answer that is its own."""
         asking: dict[str, Awaitable[None]] = {}
+
+        def ask_for(prompts: dict[str, Path]) -> None:
+            for step, sound in prompts.items():
+                playback, key = self._playback(step)
+                self._expect(key)
+                asking[key] = self.ari.play(self.id, playback, f"sound:{sound}")
+
         if self.answered_at is None:
             asking[ANSWER] = self.ari.answer(self.id)
-        for step, sound in prompts.items():
-            playback, key = self._playback(step)
-            self._expect(key)
-            asking[key] = self.ari.play(self.id, playback, f"sound:{sound}")
+        ask_for(before)
         key = f"recording:{self.id}"
         self._expect(key)
         asking[key] = self.ari.record(self.id, self.id, MESSAGE_BACKSTOP_S, SILENCE_S)
+        ask_for(after)
         answers = await asyncio.gather(*asking.values(), return_exceptions=True)
         if not any(answers):
             self._asked.update(asking.keys() - {ANSWER})
@@ -380,6 +406,7 @@ class Call:
                 break
             ended_by = await self._record_one(name, following, since, deadline)
             if ended_by is None:
+                await self._withdraw_following()
                 barren = 0 if _holds_a_voice(files[-1]) else barren + 1
                 if barren >= 2:
                     # Without a packet it took its four seconds; faster means that nothing can be written.
@@ -416,7 +443,7 @@ class Call:
             finished = self._expect(key)
             if key not in self._asked and not await self._begin_recording(name):
                 return self._why_unseen(following, deadline)
-            await self._until(finished, HASH, max(_seconds_left(deadline), 0))
+            await self._until_recorded(name, finished, deadline)
             if not finished.done() and HASH in self._digits:
                 await asyncio.wait({finished}, timeout=HASH_S)
             if not finished.done():
@@ -438,6 +465,37 @@ class Call:
             return EndedBy.ERROR
         finally:
             self._forget(key)
+
+    async def _until_recorded(self, name: str, finished: "asyncio.Future[Json]", deadline: float) -> None:
+        """Until it is finished, `#` was pressed or the time is over.
+
+        Where no packets come, Asterisk would take that for the end, and say good-bye to a caller who only
+        makes a pause: what follows is taken back before it does.
+        """
+        grown, length, pause_s = _clock(), 0.0, WRITTEN_EVERY_S + WRITTEN_LOOK_S
+        while self._following:
+            await self._until(finished, HASH, min(pause_s, max(_seconds_left(deadline), 0)))
+            if finished.done() or HASH in self._digits or _seconds_left(deadline) <= 0:
+                return
+            pause_s = WRITTEN_LOOK_S
+            if (written := _length_s(self._file(name))) != length:
+                grown, length = _clock(), written
+            elif _clock() - grown > WRITTEN_EVERY_S:
+                await self._withdraw_following()
+        await self._until(finished, HASH, max(_seconds_left(deadline), 0))
+
+    async def _withdraw_following(self) -> None:
+        """Take back what Asterisk would play after the recording; the script asks for it again."""
+        following, self._following = self._following, ()
+        for step in following:
+            playback, key = self._playback(step)
+            with suppress(AsteriskRefused):
+                await self._surely(partial(self.ari.stop_playback, playback))
+            self._forget(key)
+            self._answers.pop(key, None)
+            self._withdrawn.add(step)
+            self.past.pop(f"{step}_queued", None)
+            self.journal.note(self.id, f"{step}_withdrawn")
 
     async def _is_taken(self) -> bool:
         """Whether this became a fax. No message is made then of what was recorded."""
@@ -526,6 +584,7 @@ class Call:
                 self.handed_over = True
                 raise
 
+        await self._withdraw_following()
         await self._patiently(hand_over)
         self.handed_over = True
 

@@ -29,8 +29,8 @@ async def rusurepo(call: Call, greeting: Greeting, keep: KeepMessage) -> bool:
     `#` during the start prompt goes on to the tone. Raises HungUp when the caller leaves before the
     recording; from then on the message counts, not the caller.
     """
-    # Asterisk goes from one to the next by itself: even if we die now, the caller is recorded.
-    await call.line_up(start_prompt=greeting.start, tone=greeting.tone)
+    # Asterisk goes from one to the next by itself: even if we die now, the caller is recorded and thanked.
+    await call.line_up({"start_prompt": greeting.start, "tone": greeting.tone}, {"end_prompt": greeting.end})
     await call.heard_out("start_prompt", skip_on=HASH)
     await call.heard_out("tone", skip_on=HASH)
     recording = await call.recorded(limit_s=MESSAGE_S)

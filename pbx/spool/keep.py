@@ -20,7 +20,7 @@ from store.journal import CallJournal
 from store.media import Media
 from store.models import CallerKind, EndedBy, MessageOutcome, MessageSource
 
-EXAMINE_S = 0.05
+EXAMINE_S = 0.1
 TIDY_S = 0.25
 """How long recordings are gathered before they are looked at, and the spool is tidied after them."""
 

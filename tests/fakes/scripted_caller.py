@@ -29,6 +29,7 @@ FRAME_S = 0.02
 FRAME_SAMPLES = 160
 QUIET = bytes(FRAME_SAMPLES * 2)
 NO_PACKETS_S = 4.0
+WRITTEN_EVERY_S = 2.048
 ANSWER_S = 0.002
 """How long Asterisk takes to answer a command."""
 
@@ -282,6 +283,7 @@ class ScriptedCaller:
             self._file(doing.name).write_bytes(b"" if self.disk_bytes == 0 else _unfinished(b""))
             seconds, trims = self._recording_s(doing)
             doing.timers.append(self._later(seconds, lambda: self._finish_recording(trims)))
+            self._write_again(doing)
 
     def _recording_s(self, doing: _Activity) -> tuple[float, bool]:
         """How long it goes on when nobody does anything, and whether silence ends it."""
@@ -297,6 +299,11 @@ class ScriptedCaller:
         if self.disk_bytes is not None:
             limits.append((self.disk_bytes / 16000, False))
         return min(limits)
+
+    def _write_again(self, doing: _Activity) -> None:
+        doing.timers.append(self._later(WRITTEN_EVERY_S, lambda: self._write_again(doing)))
+        if self._clock() > doing.began:
+            self._write_on()
 
     def _write_on(self) -> None:
         """The file of a recording grows as it goes on."""
@@ -439,6 +446,8 @@ class ScriptedCaller:
         def do() -> None:
             if self._now_doing is not None and self._now_doing.name == playback:
                 self._finish_playback("done")
+            for waiting in [one for one in self._queue if one.name == playback]:
+                self._queue.remove(waiting)
 
         await self._ask("stop_playback", do)
 
