@@ -45,7 +45,6 @@ SHORTEST_MESSAGE_S = SPEECH_S - 0.5
 
 MODEL = CHECKOUT / "tests" / "fixtures" / "models" / "ja-words-16k"
 BUSY_MACHINE = 0.5
-NICENESS = -10
 
 
 @dataclass(frozen=True)
@@ -109,10 +108,8 @@ def machine_lines() -> list[str]:
 
 def take_precedence() -> None:
     """The load stands for the world outside, which does not wait for a processor of ours."""
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICENESS))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 @dataclass
