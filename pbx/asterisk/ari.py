@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from socket import IPPROTO_TCP, TCP_CORK, TCP_QUICKACK
+from socket import IPPROTO_TCP, TCP_QUICKACK
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -155,7 +155,6 @@ class AriSession:
 
         self._questions: dict[str, _Question] = {}
         self._numbers = count()
-        self._gathering: set[WSTransport] = set()
         self._connected = asyncio.Event()
         self.last_problem = "not connected yet"
 
@@ -287,14 +286,6 @@ class AriSession:
             _fail(question.answer, AsteriskAway("the websocket was closed"))
         self._questions.clear()
 
-    def _send(self, wire: WSTransport, request: bytes) -> None:
-        """Send with all else that is asked for in this moment: a packet costs more than what it holds."""
-        wire.send(WSMsgType.TEXT, request)
-
-    def _let_go(self, wire: WSTransport) -> None:
-        self._gathering.discard(wire)
-        _cork(wire, False)
-
     # ---- the two ways of asking ------------------------------------------------------------------
 
     def _ask(
@@ -323,7 +314,7 @@ class AriSession:
             "uri": path[1:],
             "query_strings": [{"name": name, "value": str(value)} for name, value in query.items()],
         }
-        self._send(wire, orjson.dumps(request))
+        wire.send(WSMsgType.TEXT, orjson.dumps(request))
         return answer
 
     def _answered(self, reply: Json) -> None:
@@ -510,11 +501,6 @@ def _object_path(kind: str, name: str) -> str:
 
 def _block(address: str) -> str:
     return f"/asterisk/config/dynamic/res_pjsip/acl/block-{quote(address.replace(':', '_'))}"
-
-
-def _cork(wire: WSTransport, shut: bool) -> None:
-    with suppress(OSError, AttributeError):
-        wire.underlying_transport.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_CORK, shut)
 
 
 def _filter() -> Json:

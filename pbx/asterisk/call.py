@@ -485,11 +485,14 @@ class Call:
         await self._until(finished, HASH, max(_seconds_left(deadline), 0))
 
     async def _withdraw_following(self) -> None:
-        """Take back what Asterisk would play after the recording; the script asks for it again."""
+        """Take back what Asterisk would play after the recording; the script asks for it again.
+
+        Best effort: no message depends on it.
+        """
         following, self._following = self._following, ()
         for step in following:
             playback, key = self._playback(step)
-            with suppress(AsteriskRefused):
+            with suppress(AsteriskAway, AsteriskRefused, HungUp):
                 await self._surely(partial(self.ari.stop_playback, playback))
             self._forget(key)
             self._answers.pop(key, None)

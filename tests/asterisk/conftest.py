@@ -105,8 +105,9 @@ async def short_line(running: RunningSwitch, folder: Path, number: str) -> Line:
 
 
 @pytest.fixture
-def cable(ari_cable: tuple[Cable, int]) -> Cable:
-    return ari_cable[0]
+def cable(ari_cable: tuple[Cable, int]) -> Iterator[Cable]:
+    yield ari_cable[0]
+    ari_cable[0].give_up()
 
 
 @pytest.fixture

@@ -360,7 +360,6 @@ async def test_the_websocket_is_cut_silently(
     message = await switch.message_of(caller_number)
     assert message["ended_by"] == "hash"
     assert (await switch.journal_of(caller_number)).count("message_kept") == 1
-    cable.give_up()
 
 
 # ---- stopping ------------------------------------------------------------------------------------------

@@ -260,3 +260,15 @@ async def test_two_deaths(exchange: Exchange, caller: ScriptedCaller) -> None:
     assert await exchange.take() == "message"
     assert exchange.lives == 4
     assert_one_whole_message(exchange, 30)
+
+
+@pytest.mark.parametrize("lost_at", [12.0, 13.99])
+@in_virtual_time
+async def test_a_good_bye_that_cannot_be_taken_back_costs_no_message(
+    exchange: Exchange, caller: ScriptedCaller, lost_at: float
+) -> None:
+    """The caller makes a pause, the connection is lost, and the caller is gone when it is back."""
+    caller.refused = {"stop_playback"}
+    caller.sends_nothing(10, 60).loses_connection(lost_at, 3, "recording").hangs_up(14.5, "recording")
+    assert await exchange.take() == "message"
+    assert_one_whole_message(exchange, 10)
