@@ -97,7 +97,7 @@ class Meter:
 
     async def look(self) -> None:
         """See to every call once."""
-        calls = await self._database.transaction(partial(limited_calls, node=self._node))
+        calls = await self._database.reading(partial(limited_calls, node=self._node))
         self._watched = {call.call_id: self._watched.get(call.call_id, Watched()) for call in calls}
         if not calls:
             return

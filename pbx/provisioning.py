@@ -192,7 +192,7 @@ class Provisioner:
 
     async def _look(self) -> None:
         due = self._until is not None and now() >= self._until
-        if await self._database.transaction(asterisk_revision) == self._told and not due:
+        if await self._database.reading(asterisk_revision) == self._told and not due:
             return
         async with self._database.session() as session:
             wanted = await wanted_of_asterisk(session)

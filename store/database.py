@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from store.sqlite_driver import DRIVER
@@ -24,9 +25,12 @@ WAL_ATTEMPTS = 100
 class Database:
     """An engine and its sessions. `async with database.session() as s:` commits, or rolls back on error."""
 
-    def __init__(self, engine: AsyncEngine, plain: Engine | None = None) -> None:
-        """`plain` is the same SQLite file through SQLite's own driver."""
+    def __init__(
+        self, engine: AsyncEngine, plain: Engine | None = None, reading: Engine | None = None
+    ) -> None:
+        """`plain` is the same SQLite file by SQLite's own driver; `reading` too, and waits for nobody."""
         self.engine = engine
+        self._reading = reading
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._plain = plain
         self._threads = ThreadPoolExecutor(THREADS, "database") if plain else None
@@ -49,8 +53,21 @@ class Database:
             self._threads, _in_transaction, self._plain, work
         )
 
+    async def reading(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which reads a few rows, for a caller who waits.
+
+        On SQLite it is done here and now: in WAL mode nobody who writes holds it up, and to change threads
+        takes longer. What does not go at once is a transaction like any other.
+        """
+        if self._reading is not None:
+            with suppress(DBAPIError):
+                return _in_transaction(self._reading, work)
+        return await self.transaction(work)
+
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._reading is not None:
+            self._reading.dispose()
         if self._plain is not None and self._threads is not None:
             await asyncio.to_thread(self._threads.shutdown)
             self._plain.dispose()
@@ -88,15 +105,20 @@ def open_database(url: str, busy_timeout_s: float = 5.0) -> Database:
         pool_size=SQLITE_CONNECTIONS,
         max_overflow=0,
     )
-    plain = create_engine(
-        make_url(url).set(drivername="sqlite+pysqlite"),
-        hide_parameters=True,
-        json_serializer=_as_json,
-        connect_args={**waiting, "check_same_thread": False},
-    )
-    for one in (engine.sync_engine, plain):
+
+    def plain(**arguments: Any) -> Engine:
+        return create_engine(
+            make_url(url).set(drivername="sqlite+pysqlite"),
+            hide_parameters=True,
+            json_serializer=_as_json,
+            connect_args={"check_same_thread": False, **arguments},
+        )
+
+    writing, reading = plain(**waiting), plain(timeout=0)
+    for one in (engine.sync_engine, writing):
         event.listen(one, "connect", _prepare)
-    return Database(engine, plain)
+    event.listen(reading, "connect", _only_read)
+    return Database(engine, writing, reading)
 
 
 def _as_json(value: object) -> str:
@@ -110,6 +132,10 @@ def _prepare(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _only_read(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA query_only=ON").close()
 
 
 def _write_ahead(cursor: Any) -> None:

@@ -12,11 +12,11 @@ Words are ARI's: https://docs.asterisk.org/Asterisk_22_Documentation/API_Documen
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from socket import IPPROTO_TCP, TCP_QUICKACK
+from socket import IPPROTO_TCP, TCP_CORK, TCP_QUICKACK
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -101,6 +101,7 @@ class Ari(Protocol):
     404 and 409 of a channel's verb mean that the caller is gone: HungUp.
     """
 
+    def in_one_go(self, channel: str) -> AbstractContextManager[None]: ...
     def answer(self, channel: str) -> Awaitable[None]: ...
     def play(self, channel: str, playback: str, media: str) -> Awaitable[None]: ...
     def stop_playback(self, playback: str) -> Awaitable[None]: ...
@@ -297,11 +298,8 @@ class AriSession:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
-        if len(self._wires) <= len(COMMAND_APPLICATIONS):
-            _fail(answer, AsteriskAway(self.last_problem))
-            return answer
-        wire = self._wires[hash(whose) % len(COMMAND_APPLICATIONS)]
-        if wire.is_disconnected:
+        wire = self._wire_of(whose)
+        if wire is None:
             _fail(answer, AsteriskAway(self.last_problem))
             return answer
         request_id = str(next(self._numbers))
@@ -316,6 +314,12 @@ class AriSession:
         }
         wire.send(WSMsgType.TEXT, orjson.dumps(request))
         return answer
+
+    def _wire_of(self, whose: str) -> WSTransport | None:
+        if len(self._wires) <= len(COMMAND_APPLICATIONS):
+            return None
+        wire = self._wires[hash(whose) % len(COMMAND_APPLICATIONS)]
+        return None if wire.is_disconnected else wire
 
     def _answered(self, reply: Json) -> None:
         question = self._questions.pop(reply["request_id"], None)
@@ -368,6 +372,19 @@ class AriSession:
         return True
 
     # ---- verbs of a channel ----------------------------------------------------------------------
+
+    @contextmanager
+    def in_one_go(self, channel: str) -> Iterator[None]:
+        """What is asked within leaves in one packet: each one would wake Asterisk, and cost both of us."""
+        wire = self._wire_of(channel)
+        if wire is None:
+            yield
+            return
+        _cork(wire, True)
+        try:
+            yield
+        finally:
+            _cork(wire, False)
 
     def answer(self, channel: str) -> Awaitable[None]:
         # It waits for the channel's thread, which has nothing else to do while a call is new.
@@ -501,6 +518,11 @@ def _object_path(kind: str, name: str) -> str:
 
 def _block(address: str) -> str:
     return f"/asterisk/config/dynamic/res_pjsip/acl/block-{quote(address.replace(':', '_'))}"
+
+
+def _cork(wire: WSTransport, shut: bool) -> None:
+    with suppress(OSError, AttributeError):
+        wire.underlying_transport.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_CORK, shut)
 
 
 def _filter() -> Json:

@@ -346,13 +346,14 @@ class Call:
                 self._expect(key)
                 asking[key] = self.ari.play(self.id, playback, f"sound:{sound}")
 
-        if self.answered_at is None:
-            asking[ANSWER] = self.ari.answer(self.id)
-        ask_for(before)
         key = f"recording:{self.id}"
-        self._expect(key)
-        asking[key] = self.ari.record(self.id, self.id, MESSAGE_BACKSTOP_S, SILENCE_S)
-        ask_for(after)
+        with self.ari.in_one_go(self.id):
+            if self.answered_at is None:
+                asking[ANSWER] = self.ari.answer(self.id)
+            ask_for(before)
+            self._expect(key)
+            asking[key] = self.ari.record(self.id, self.id, MESSAGE_BACKSTOP_S, SILENCE_S)
+            ask_for(after)
         answers = await asyncio.gather(*asking.values(), return_exceptions=True)
         if not any(answers):
             self._asked.update(asking.keys() - {ANSWER})

@@ -222,7 +222,7 @@ class Runner:
     async def _show(self, call: Call, arrival: Arrival) -> None:
         question = partial(name_of, account_id=arrival.account_id, e164=call.caller or "")
         try:
-            name = await self._asked(question) if call.caller else None
+            name = await self._asked(question, self._parts.database.reading) if call.caller else None
         except StoreAway:
             name = None
         if shown := shown_name(name, arrival.display_name):
@@ -235,14 +235,19 @@ class Runner:
                 e164=call.dialled,
                 caller=Caller(call.caller, call.caller_kind),
                 rule_id=call.rang_for,
-            )
+            ),
+            self._parts.database.reading,
         )
 
-    async def _asked(self, question: Callable[[Connection], T]) -> T:
-        """One transaction, no longer than a caller waits. Raises StoreAway."""
+    async def _asked(
+        self,
+        question: Callable[[Connection], T],
+        ask: Callable[[Callable[[Connection], T]], Awaitable[T]],
+    ) -> T:
+        """Ask in one of the database's ways, no longer than a caller waits. Raises StoreAway."""
         try:
             async with asyncio.timeout(LOOK_UP_LIMIT_S):
-                return await self._parts.database.transaction(question)
+                return await ask(question)
         except (SQLAlchemyError, OSError, TimeoutError) as problem:
             raise StoreAway(f"{type(problem).__name__}: {problem}") from problem
 
@@ -250,7 +255,7 @@ class Runner:
         dialled = call.dialled[:LONGEST_DIALLED]
         question = partial(place, username=username, dialled=dialled, call_id=call.id, at=call.started_at)
         try:
-            placing = await self._asked(question)
+            placing = await self._asked(question, self._parts.database.transaction)
         except StoreAway as away:
             log.warning("the dialplan takes the call: %s", away, extra={"action": "store_away"})
             return await self._fall_back(call)
@@ -264,7 +269,7 @@ class Runner:
 
     async def _release(self, call_id: str) -> None:
         try:
-            await self._asked(partial(credit.release, call_id=call_id))
+            await self._asked(partial(credit.release, call_id=call_id), self._parts.database.transaction)
         except StoreAway as away:
             log.warning("what was set aside stays set aside: %s", away, extra={"action": "not_released"})
 
