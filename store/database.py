@@ -31,6 +31,7 @@ class Database:
         """`plain` is the same SQLite file by SQLite's own driver; `reading` too, and waits for nobody."""
         self.engine = engine
         self._reading = reading
+        self._reader: Connection | None = None
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._plain = plain
         self._threads = ThreadPoolExecutor(THREADS, "database") if plain else None
@@ -61,11 +62,25 @@ class Database:
         """
         if self._reading is not None:
             with suppress(DBAPIError):
-                return _in_transaction(self._reading, work)
+                return self._read_here(self._reading, work)
         return await self.transaction(work)
+
+    def _read_here(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        """By a connection that stays open: to take one from a pool costs as much as to read."""
+        reader = self._reader or engine.connect()
+        self._reader = None
+        try:
+            found = work(reader)
+        except BaseException:
+            reader.close()
+            raise
+        self._reader = reader
+        return found
 
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._reader is not None:
+            self._reader.close()
         if self._reading is not None:
             self._reading.dispose()
         if self._plain is not None and self._threads is not None:
@@ -94,27 +109,27 @@ def open_database(url: str, busy_timeout_s: float = 5.0) -> Database:
                 max_overflow=10,
             )
         )
-    waiting = {"timeout": busy_timeout_s}
     engine = create_async_engine(
         url,
         module=DRIVER,
         hide_parameters=True,
         json_serializer=_as_json,
-        connect_args=waiting,
+        connect_args={"timeout": busy_timeout_s},
         # Made when first needed, and kept: to open one costs more than most requests.
         pool_size=SQLITE_CONNECTIONS,
         max_overflow=0,
     )
 
-    def plain(**arguments: Any) -> Engine:
+    def plain(timeout_s: float, **arguments: Any) -> Engine:
         return create_engine(
             make_url(url).set(drivername="sqlite+pysqlite"),
             hide_parameters=True,
             json_serializer=_as_json,
-            connect_args={"check_same_thread": False, **arguments},
+            connect_args={"check_same_thread": False, "timeout": timeout_s},
+            **arguments,
         )
 
-    writing, reading = plain(**waiting), plain(timeout=0)
+    writing, reading = plain(busy_timeout_s), plain(0, isolation_level="AUTOCOMMIT")
     for one in (engine.sync_engine, writing):
         event.listen(one, "connect", _prepare)
     event.listen(reading, "connect", _only_read)

@@ -7,9 +7,22 @@ in the transaction that keeps its result: done and kept are one.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.database import Database
@@ -71,6 +84,10 @@ async def take(
 
     `fair`: those of accounts that have fewer at work come before.
     """
+    # Workers ask several times a second, mostly in vain.
+    any_ready, one = _ready(kinds, fair=False), {"at": now(), "limit": 1}
+    if await database.reading(lambda connection: connection.execute(any_ready, one).first()) is None:
+        return []
     return await database.transaction(
         lambda connection: _take(connection, kinds, worker, lease_s, limit, fair)
     )
@@ -78,9 +95,8 @@ async def take(
 
 async def renew(database: Database, job: TakenJob, lease_s: float) -> bool:
     """Go on holding the job; False when the lease is lost."""
-    until = now() + timedelta(seconds=lease_s)
-    renewed = update(Job).where(*_held(job)).values(leased_until=until)
-    return bool(await database.transaction(lambda connection: connection.execute(renewed).rowcount))
+    until = {**_held(job), "until": now() + timedelta(seconds=lease_s)}
+    return bool(await database.transaction(lambda connection: connection.execute(_RENEWED, until).rowcount))
 
 
 async def release(database: Database, worker: str) -> None:
@@ -92,13 +108,13 @@ async def release(database: Database, worker: str) -> None:
 
 async def refuse_lost(session: AsyncSession, job: TakenJob) -> None:
     """Raises LeaseLost where somebody else has the job by now."""
-    if await session.scalar(select(Job.id).where(*_held(job))) is None:
+    if await session.scalar(select(_jobs.c.id).where(*_HELD), _held(job)) is None:
         raise LeaseLost(job.id)
 
 
 async def finish(session: AsyncSession, job: TakenJob) -> None:
     """The job is done, together with whatever this transaction keeps. Raises LeaseLost."""
-    await _let_go(session, job, state=JobState.DONE, last_error=None)
+    await _let_go(session, job, _DONE)
 
 
 async def waiting_like(session: AsyncSession, job: TakenJob) -> list[str]:
@@ -118,25 +134,18 @@ async def postpone(
     session: AsyncSession, job: TakenJob, run_at: datetime, reason: str, counts: bool = True
 ) -> None:
     """Let it be tried again from `run_at`; an attempt that does not count is forgotten. Raises LeaseLost."""
-    await _let_go(
-        session,
-        job,
-        state=JobState.WAITING,
-        run_at=run_at,
-        attempts=job.attempts if counts else job.attempts - 1,
-        last_error=reason[:LONGEST_ERROR],
-    )
+    attempts = job.attempts if counts else job.attempts - 1
+    await _let_go(session, job, _POSTPONED, due=run_at, counted=attempts, reason=reason[:LONGEST_ERROR])
 
 
 async def bury(session: AsyncSession, job: TakenJob, reason: str) -> None:
     """Give it up, with a reason a person can read. Raises LeaseLost."""
-    await _let_go(session, job, state=JobState.DEAD, last_error=reason[:LONGEST_ERROR])
+    await _let_go(session, job, _DEAD, reason=reason[:LONGEST_ERROR])
 
 
 async def hasten(session: AsyncSession, kind: str, subject_id: str) -> None:
     """Let the waiting jobs of this kind and subject be done now."""
-    waiting = (Job.kind == kind, Job.subject_id == subject_id, Job.state == JobState.WAITING)
-    await session.execute(update(Job).where(*waiting, Job.run_at > now()).values(run_at=now()))
+    await session.execute(_HASTENED, {"of_kind": kind, "subject": subject_id, "at": now()})
 
 
 async def revive(session: AsyncSession, job_id: str) -> bool:
@@ -146,39 +155,64 @@ async def revive(session: AsyncSession, job_id: str) -> bool:
     return bool((await session.execute(revived.returning(Job.id))).scalar())
 
 
-def _held(job: TakenJob) -> tuple[ColumnElement[bool], ...]:
+def _held(job: TakenJob) -> dict[str, Any]:
     # Attempts tell this life of the job from a later one of the same worker.
-    return (
-        Job.id == job.id,
-        Job.state == JobState.RUNNING,
-        Job.leased_by == job.worker,
-        Job.attempts == job.attempts,
-    )
+    return {"which": job.id, "worker": job.worker, "seen": job.attempts}
 
 
-async def _let_go(session: AsyncSession, job: TakenJob, **values: Any) -> None:
-    freed = update(Job).where(*_held(job)).values(leased_by=None, leased_until=None, **values)
-    if (await session.execute(freed.returning(Job.id))).scalar() is None:
+async def _let_go(session: AsyncSession, job: TakenJob, freed: Executable, **values: Any) -> None:
+    done: Any = await session.execute(freed, {**_held(job), **values})
+    if not done.rowcount:
         raise LeaseLost(job.id)
 
 
+# Every job needs some of these: they are built once, and not of the mapped class, which would look for
+# objects to change with them.
 _jobs: Any = Job.__table__
 _older: Any = _jobs.alias("older")
-_UNDONE = (JobState.WAITING, JobState.RUNNING)
-_DUE = or_(
-    and_(_jobs.c.state == JobState.WAITING, _jobs.c.run_at <= bindparam("at")),
-    and_(_jobs.c.state == JobState.RUNNING, _jobs.c.leased_until < bindparam("at")),
-)
+
+
+def _undone(jobs: Any) -> ColumnElement[bool]:
+    # With IN, a statement would be put together anew each time it is run.
+    return or_(jobs.c.state == JobState.WAITING, jobs.c.state == JobState.RUNNING)
+
+
 _FIRST_IN_LANE = or_(
     _jobs.c.lane.is_(None),
     ~exists().where(
         _older.c.lane == _jobs.c.lane,
-        _older.c.state.in_(_UNDONE),
+        _undone(_older),
         or_(
             _older.c.created_at < _jobs.c.created_at,
             and_(_older.c.created_at == _jobs.c.created_at, _older.c.id < _jobs.c.id),
         ),
     ),
+)
+_HELD = (
+    _jobs.c.id == bindparam("which"),
+    _jobs.c.state == JobState.RUNNING,
+    _jobs.c.leased_by == bindparam("worker"),
+    _jobs.c.attempts == bindparam("seen"),
+)
+_RENEWED = update(_jobs).where(*_HELD).values(leased_until=bindparam("until"))
+_FREED = update(_jobs).where(*_HELD).values(leased_by=None, leased_until=None)
+_DONE = _FREED.values(state=JobState.DONE, last_error=None)
+_DEAD = _FREED.values(state=JobState.DEAD, last_error=bindparam("reason"))
+_POSTPONED = _FREED.values(
+    state=JobState.WAITING,
+    run_at=bindparam("due"),
+    attempts=bindparam("counted"),
+    last_error=bindparam("reason"),
+)
+_HASTENED = (
+    update(_jobs)
+    .where(
+        _jobs.c.kind == bindparam("of_kind"),
+        _jobs.c.subject_id == bindparam("subject"),
+        _jobs.c.state == JobState.WAITING,
+        _jobs.c.run_at > bindparam("at"),
+    )
+    .values(run_at=bindparam("at"))
 )
 _others: Any = _jobs.alias("others")
 _AT_WORK = (
@@ -192,24 +226,38 @@ _AT_WORK = (
 )
 
 
-def _ready(*first: ColumnElement[Any]) -> Select[Any]:
+def _due(kinds: tuple[str, ...]) -> ColumnElement[bool]:
+    # For each kind and state by itself, or the index would be of no use against all that is done.
+    return or_(
+        *(
+            and_(_jobs.c.kind == kind, _jobs.c.state == state, since <= bindparam("at"))
+            for kind in kinds
+            for state, since in (
+                (JobState.WAITING, _jobs.c.run_at),
+                (JobState.RUNNING, _jobs.c.leased_until),
+            )
+        )
+    )
+
+
+@cache
+def _ready(kinds: tuple[str, ...], fair: bool) -> Select[Any]:
     return (
         select(_jobs)
-        .where(_jobs.c.kind.in_(bindparam("kinds", expanding=True)), _DUE, _FIRST_IN_LANE)
-        .order_by(*first, _jobs.c.run_at, _jobs.c.created_at)
+        .where(_due(kinds), _FIRST_IN_LANE)
+        .order_by(*([_AT_WORK] if fair else []), _jobs.c.run_at, _jobs.c.created_at)
         .limit(bindparam("limit"))
         # On SQLite, which has one writer, this says nothing.
         .with_for_update(skip_locked=True, of=_jobs)
     )
 
 
-_READY, _READY_FAIRLY = _ready(), _ready(_AT_WORK)
 _TAKE = (
     update(_jobs)
     .where(
         _jobs.c.id == bindparam("which"),
         _jobs.c.attempts == bindparam("seen"),
-        _jobs.c.state.in_(_UNDONE),
+        _undone(_jobs),
     )
     .values(
         state=JobState.RUNNING,
@@ -224,8 +272,7 @@ def _take(
     connection: Connection, kinds: tuple[str, ...], worker: str, lease_s: float, limit: int, fair: bool
 ) -> list[TakenJob]:
     at = now()
-    which = _READY_FAIRLY if fair else _READY
-    ready = connection.execute(which, {"kinds": kinds, "at": at, "limit": limit}).all()
+    ready = connection.execute(_ready(kinds, fair), {"at": at, "limit": limit}).all()
     until = at + timedelta(seconds=lease_s)
     taken = []
     for row in ready:

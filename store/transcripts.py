@@ -4,7 +4,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,6 +24,8 @@ LOW_CONFIDENCE = 0.9
 """Right sentences have a mean of 0.99, wrong ones often less than this; it is no more than a hint."""
 
 AT_A_TIME = 200
+_IS_UNSEEN = (Job.kind == TRANSCRIBE, Job.state == JobState.WAITING, Job.last_error.is_(None))
+_UNSEEN = select(Job.id, Job.subject_id).where(*_IS_UNSEEN)
 
 
 @dataclass(frozen=True)
@@ -97,17 +99,20 @@ async def keep_failure(session: AsyncSession, message_id: str, reason: str) -> N
     await _tell(session, message_id, TranscriptState.FAILED)
 
 
+def wait_in_vain(connection: Connection) -> bool:
+    """Whether there are messages for `report_without_text`."""
+    return connection.execute(_UNSEEN.limit(1)).first() is not None
+
+
 async def report_without_text(session: AsyncSession, reason: str) -> None:
     """Let messages be reported that would wait for their text in vain; their jobs go on waiting.
 
     Each is seen to once: `reason` then stands in its job.
     """
-    unseen = (Job.kind == TRANSCRIBE, Job.state == JobState.WAITING, Job.last_error.is_(None))
-    found = select(Job.id, Job.subject_id).where(*unseen).order_by(Job.created_at).limit(AT_A_TIME)
-    jobs = (await session.execute(found)).all()
+    jobs = (await session.execute(_UNSEEN.order_by(Job.created_at).limit(AT_A_TIME))).all()
     if not jobs:
         return
-    seen = update(Job).where(Job.id.in_([job.id for job in jobs]), *unseen).values(last_error=reason)
+    seen = update(Job).where(Job.id.in_([job.id for job in jobs]), *_IS_UNSEEN).values(last_error=reason)
     await session.execute(seen)
     for job in jobs:
         await hasten(session, REPORT, job.subject_id)

@@ -106,9 +106,10 @@ class Worker:
                 self._lane_free.clear()
                 await self._fill()
                 # Behind a job in a lane another may have waited for just this.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(AWAY_S if self.problem else self._poll_s):
-                        await self._lane_free.wait()
+                pause_s = AWAY_S if self.problem else self._poll_s
+                alarm = asyncio.get_running_loop().call_later(pause_s, self._lane_free.set)
+                await self._lane_free.wait()
+                alarm.cancel()
         finally:
             for task in self._at_work:
                 task.cancel()

@@ -16,7 +16,7 @@ from store.database import Database, open_database
 from store.media import Media
 from store.recordings import TRANSCRIBE_RECORDING
 from store.reports import report
-from store.transcripts import TRANSCRIBE, report_without_text
+from store.transcripts import TRANSCRIBE, report_without_text, wait_in_vain
 from store.worker import Worker
 from transcribe.recognisers import Recognisers
 from transcribe.recordings import RecordingTranscription
@@ -94,8 +94,9 @@ async def keep_reports_going(database: Database, recognisers: Recognisers) -> No
         await asyncio.sleep(WITHOUT_MODEL_S)
         if recognisers.problem:
             try:
-                async with database.session() as session:
-                    await report_without_text(session, recognisers.problem)
+                if await database.reading(wait_in_vain):
+                    async with database.session() as session:
+                        await report_without_text(session, recognisers.problem)
             except (SQLAlchemyError, OSError) as away:
                 log.warning("messages wait for their text: %s", away, extra={"action": "reports_wait"})
 

@@ -12,11 +12,12 @@ Words are ARI's: https://docs.asterisk.org/Asterisk_22_Documentation/API_Documen
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from socket import IPPROTO_TCP, TCP_CORK, TCP_QUICKACK
+from socket import IPPROTO_TCP, TCP_CORK, TCP_QUICKACK, socket
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -117,8 +118,8 @@ class Ari(Protocol):
     async def our_channel_ids(self) -> set[str]: ...
 
 
-class _Listener(WSListener):
-    """Takes every message in as it arrives, without a task in between."""
+class _Wire(WSListener):
+    """A websocket; it takes every message in as it arrives, without a task in between."""
 
     def __init__(
         self, take: Callable[[Json], None], closed: "asyncio.Future[WSTransport]", at_once: bool
@@ -127,17 +128,19 @@ class _Listener(WSListener):
         self._take, self._closed, self._at_once = take, closed, at_once
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        self._socket = transport.underlying_transport.get_extra_info("socket")
+        self.transport = transport
+        # The loop gives but a wrapper, and to go through it costs more than the call.
+        self.socket = socket(fileno=os.dup(transport.underlying_transport.get_extra_info("socket").fileno()))
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.socket.close()
         if not self._closed.done():
             self._closed.set_result(transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if self._at_once and frame.last_in_buffer:
             # Asterisk sends no small piece before the last is acknowledged; the kernel would take 40 ms.
-            with suppress(OSError):
-                self._socket.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
+            _set(self.socket, TCP_QUICKACK, True)
         if frame.msg_type is WSMsgType.TEXT:
             self._take(orjson.loads(frame.get_payload_as_memoryview()))
         elif frame.msg_type is WSMsgType.CLOSE:
@@ -151,7 +154,7 @@ class AriSession:
         self._base = f"http://{host}:{port}/ari"
         self._headers = {"Authorization": aiohttp.encode_basic_auth(APPLICATION, password)}
         self._http: aiohttp.ClientSession | None = None
-        self._wires: list[WSTransport] = []
+        self._wires: list[_Wire] = []
         """As many as COMMAND_APPLICATIONS, and the one of the events."""
 
         self._questions: dict[str, _Question] = {}
@@ -249,16 +252,16 @@ class AriSession:
             self._fail_answers()
             # A peer that does not answer is not waited for when it is left.
             for wire in self._wires:
-                wire.disconnect(graceful=False)
+                wire.transport.disconnect(graceful=False)
             self._wires.clear()
         raise AsteriskAway("a websocket was closed")
 
     async def _open(
         self, application: str, on_event: Callable[[Json], None], closed: "asyncio.Future[WSTransport]"
-    ) -> WSTransport:
+    ) -> _Wire:
         of_events = application == APPLICATION
-        wire, _ = await ws_connect(
-            lambda: _Listener(lambda event: self._take(event, on_event), closed, at_once=of_events),
+        _, wire = await ws_connect(
+            lambda: _Wire(lambda event: self._take(event, on_event), closed, at_once=of_events),
             f"ws{self._base.removeprefix('http')}/events?app={application}&subscribeAll=false",
             extra_headers=self._headers,
             websocket_handshake_timeout=COMMAND_LIMIT_S,
@@ -268,6 +271,7 @@ class AriSession:
             auto_ping_reply_timeout=HEARTBEAT_S / 2,
             logger_name=log,
         )
+        assert isinstance(wire, _Wire)
         return wire
 
     def _take(self, event: Json, on_event: Callable[[Json], None]) -> None:
@@ -312,14 +316,14 @@ class AriSession:
             "uri": path[1:],
             "query_strings": [{"name": name, "value": str(value)} for name, value in query.items()],
         }
-        wire.send(WSMsgType.TEXT, orjson.dumps(request))
+        wire.transport.send(WSMsgType.TEXT, orjson.dumps(request))
         return answer
 
-    def _wire_of(self, whose: str) -> WSTransport | None:
+    def _wire_of(self, whose: str) -> _Wire | None:
         if len(self._wires) <= len(COMMAND_APPLICATIONS):
             return None
         wire = self._wires[hash(whose) % len(COMMAND_APPLICATIONS)]
-        return None if wire.is_disconnected else wire
+        return None if wire.transport.is_disconnected else wire
 
     def _answered(self, reply: Json) -> None:
         question = self._questions.pop(reply["request_id"], None)
@@ -380,11 +384,11 @@ class AriSession:
         if wire is None:
             yield
             return
-        _cork(wire, True)
+        _set(wire.socket, TCP_CORK, True)
         try:
             yield
         finally:
-            _cork(wire, False)
+            _set(wire.socket, TCP_CORK, False)
 
     def answer(self, channel: str) -> Awaitable[None]:
         # It waits for the channel's thread, which has nothing else to do while a call is new.
@@ -520,9 +524,10 @@ def _block(address: str) -> str:
     return f"/asterisk/config/dynamic/res_pjsip/acl/block-{quote(address.replace(':', '_'))}"
 
 
-def _cork(wire: WSTransport, shut: bool) -> None:
-    with suppress(OSError, AttributeError):
-        wire.underlying_transport.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_CORK, shut)
+def _set(of: socket, option: int, on: bool) -> None:
+    """Set an option of TCP. That the connection has just ended is noticed elsewhere."""
+    with suppress(OSError):
+        of.setsockopt(IPPROTO_TCP, option, on)
 
 
 def _filter() -> Json:

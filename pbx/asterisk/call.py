@@ -49,7 +49,7 @@ HASH_S = 1.0
 WRITTEN_EVERY_S = 2.1
 """Asterisk writes a recording down every 32 KiB."""
 
-WRITTEN_LOOK_S = 0.4
+WRITTEN_LOOK_S = 0.6
 NO_PACKETS_S = 3.0
 """Asterisk needs four seconds to end a recording for want of packets; sooner is something else."""
 
