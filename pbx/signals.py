@@ -104,7 +104,7 @@ class Signals:
 
     async def send_text(self, job: TakenJob) -> None:
         """Send the report of a message to wherever its account's devices are registered."""
-        usernames = await self._database.transaction(
+        usernames = await self._database.reading(
             lambda connection: devices_of_message(connection, job.subject_id)
         )
         try:

@@ -1,12 +1,13 @@
 """What a device shows of its numbers' messages: the message-waiting lamp (RFC 3842)."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from store.jobs import enqueue
-from store.models import Account, Device, PhoneNumber, VoiceMessage
+from store.models import Account, Device, PhoneNumber, Registration, VoiceMessage
 
 SIGNAL_DEVICES = "signal_devices"
 """Kind of job: set the lamps of the devices of a number (the subject)."""
@@ -57,9 +58,16 @@ async def lamps(session: AsyncSession, account_id: str | None = None) -> dict[st
 
 
 _devices, _messages = Device.__table__, VoiceMessage.__table__
-_SHOWING = select(_devices.c.username).join(_messages, _messages.c.account_id == _devices.c.account_id)
+_logins: Any = Registration.__table__
+_SHOWING = (
+    select(_devices.c.username)
+    .join(_messages, _messages.c.account_id == _devices.c.account_id)
+    .where(exists().where(_logins.c.device_id == _devices.c.id))
+)
 
 
 def devices_of_message(connection: Connection, message_id: str) -> list[str]:
-    """The user names of the devices that a message is shown on; nothing where it is gone."""
+    """The user names of the devices that a message is shown on, of those that were logged in when Asterisk
+    was last asked; nothing where the message is gone.
+    """
     return list(connection.scalars(_SHOWING.where(_messages.c.id == message_id)))

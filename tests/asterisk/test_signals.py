@@ -9,7 +9,7 @@ import pytest
 from store.database import open_database
 from store.jobs import hasten
 from tests.asterisk.conftest import TONE_HZ, Line
-from tests.running_switch import Json, RunningSwitch, until
+from tests.running_switch import Json, RunningSwitch, eventually, until
 from tests.sip import SipCaller, silence_of, tone, tone_of
 from tests.sip.message import Request
 
@@ -22,12 +22,25 @@ def registrar(switch: RunningSwitch) -> str:
 
 @pytest.fixture
 async def app(switch: RunningSwitch) -> AsyncIterator[SipCaller]:
-    """A softphone of the account."""
+    """A softphone of the account, known to be logged in."""
     device = switch.ready["devices"][0]
     async with SipCaller() as phone:
         await phone.register(device["username"], device["password"], registrar(switch))
+        await logged_in(switch, device["username"])
         yield phone
         await phone.register(device["username"], device["password"], registrar(switch), expires_s=0)
+
+
+async def logged_in(switch: RunningSwitch, username: str) -> None:
+    """Wait until the portal shows the device's login."""
+    devices = (await switch.ask("GET", "/api/v1/devices"))["items"]
+    device_id = next(device["id"] for device in devices if device["username"] == username)
+
+    async def logins() -> list[Json]:
+        found: list[Json] = (await switch.ask("GET", f"/api/v1/devices/{device_id}/registrations"))["items"]
+        return found
+
+    await eventually(logins, 15, "the login is seen")
 
 
 async def lamp(phone: SipCaller, new: int, old: int = 0, limit_s: float = 15.0) -> None:

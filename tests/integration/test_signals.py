@@ -9,7 +9,7 @@ from store.database import Database
 from store.jobs import finish, finish_waiting, release, take, waiting_like
 from store.media import Media
 from store.messages import delete_message
-from store.models import Device, Job, JobState, VoiceMessage, now
+from store.models import Device, Job, JobState, Registration, VoiceMessage, now
 from store.signals import SIGNAL_DEVICES, Lamp, devices_of_message, lamp_of_number, lamps, signal
 from tests.furnishing import FIRST_CALL, Furnished, leave_message
 
@@ -34,10 +34,23 @@ async def test_lamps_count_each_accounts_own(
         assert await lamps(session) == {ours.account_id: Lamp(3, 1), theirs.account_id: Lamp(1, 0)}
         assert await lamp_of_number(session, ours.number_id) == (ours.account_id, Lamp(3, 1))
         assert await lamp_of_number(session, "gone") is None
-    (username,) = await database.transaction(lambda c: devices_of_message(c, ours.message_id))
+
+
+async def test_a_message_is_shown_on_the_accounts_devices_that_are_logged_in(
+    database: Database, ours: Furnished, theirs: Furnished
+) -> None:
+    async def shown_on() -> list[str]:
+        return await database.reading(lambda c: devices_of_message(c, ours.message_id))
+
+    assert await shown_on() == []
+    at = {"since": now(), "seen_at": now(), "expires_at": now(), "read_at": now()}
     async with database.session() as session:
-        assert (await session.get_one(Device, ours.device_id)).username == username
-    assert await database.transaction(lambda c: devices_of_message(c, "gone")) == []
+        for device_id, contacts in ((ours.device_id, 2), (theirs.device_id, 1)):
+            for number in range(contacts):
+                session.add(Registration(node="n", device_id=device_id, uri=f"sip:{number}", **at))
+    async with database.session() as session:
+        assert await shown_on() == [(await session.get_one(Device, ours.device_id)).username]
+    assert await database.reading(lambda c: devices_of_message(c, "gone")) == []
 
 
 async def test_an_account_without_messages_has_its_lamp_off(
