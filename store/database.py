@@ -81,6 +81,7 @@ class Database:
         await self.engine.dispose()
         if self._reader is not None:
             self._reader.close()
+            self._reader = None
         if self._reading is not None:
             self._reading.dispose()
         if self._plain is not None and self._threads is not None:

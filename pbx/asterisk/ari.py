@@ -133,9 +133,9 @@ class _Wire(WSListener):
         self.socket = socket(fileno=os.dup(transport.underlying_transport.get_extra_info("socket").fileno()))
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self.socket.close()
         if not self._closed.done():
             self._closed.set_result(transport)
+        self.socket.close()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if self._at_once and frame.last_in_buffer:
