@@ -1,6 +1,7 @@
 """What many tests stand on: a migrated database of either kind, a media folder, a furnished account."""
 
 import asyncio
+import gc
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -32,6 +33,14 @@ class ByTier(LoadScopeScheduling):  # type: ignore[misc]
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByTier:
     return ByTier(config, log)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collector() -> Iterator[None]:
+    """What modules leave stays to the end of the run: to look through all of it stopped tests for seconds."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

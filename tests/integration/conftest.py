@@ -99,8 +99,9 @@ async def serving(parts: Parts) -> AsyncIterator[MakeClient]:
 
 @pytest.fixture
 async def api(database: Database, media: Media) -> AsyncIterator[MakeClient]:
-    """A running API on the test's database."""
-    parts = Parts(database, media, "test", SECRET_KEY, sip_server=SipServer("sip.example.jp", 5060, "udp"))
+    """A running API on the test's database, patient with a machine that does everything at once."""
+    sip = SipServer("sip.example.jp", 5060, "udp")
+    parts = Parts(database, media, "test", SECRET_KEY, database_timeout_s=30, sip_server=sip)
     async with serving(parts) as make_client:
         yield make_client
 
