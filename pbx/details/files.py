@@ -26,6 +26,8 @@ class Chunk:
     content: bytes
     begin: Place
     place: Place
+    cut: bool
+    """There was more than is read in one go."""
 
 
 def read_on(current: Path, place: Place | None) -> Chunk | None:
@@ -41,13 +43,13 @@ def read_on(current: Path, place: Place | None) -> Chunk | None:
     if place is None or place.inode not in inodes:
         place = Place(inodes[0], 0)
     at = inodes.index(place.inode)
-    content = _lines_from(files[at], place.position)
+    content, cut = _lines_from(files[at], place.position)
     is_over = at + 1 < len(files) and time.time() - files[at].stat().st_mtime > LINGER_S
     if not content and is_over:
         # All that will ever be in it was read.
         place = Place(inodes[at + 1], 0)
-        content = _lines_from(files[at + 1], 0)
-    return Chunk(content, place, Place(place.inode, place.position + len(content)))
+        content, cut = _lines_from(files[at + 1], 0)
+    return Chunk(content, place, Place(place.inode, place.position + len(content)), cut)
 
 
 def turn_over(current: Path, largest_bytes: int = LARGEST_BYTES) -> None:
@@ -65,11 +67,13 @@ def files_of(current: Path) -> list[Path]:
     return [*old, current] if current.exists() else old
 
 
-def _lines_from(path: Path, position: int) -> bytes:
+def _lines_from(path: Path, position: int) -> tuple[bytes, bool]:
+    """Whole lines, and whether there was more than is read in one go."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size < position:
             # Emptied by somebody: from its beginning.
             position = 0
         file.seek(position)
         chunk = file.read(CHUNK_BYTES)
-    return chunk[: whole_lines(chunk)]
+    lines = chunk[: whole_lines(chunk)]
+    return lines, bool(lines) and len(chunk) == CHUNK_BYTES

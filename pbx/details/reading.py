@@ -81,7 +81,10 @@ class Details:
                 await asyncio.sleep(LOOK_S)
 
     async def look(self) -> bool:
-        """Take in what was noted since; True where there may be more at once."""
+        """Take in what was noted since; True where that was not all, but as much as is read in one go.
+
+        On a busy switch there is always a little more, and each look goes through all calls that go on.
+        """
         if self._read is None:
             async with self._database.session() as session:
                 self._read = self._marked = await where_read(session, self._node)
@@ -96,7 +99,7 @@ class Details:
             await self._keep(legs, mark)
         self._marked, self._read, self._open = mark, chunk.place, still
         await asyncio.to_thread(turn_over, self._file)
-        return bool(chunk.content)
+        return chunk.cut
 
     async def _keep(self, legs: list[Leg], mark: Place) -> None:
         try:

@@ -102,6 +102,28 @@ def test_every_byte_is_read_once_across_turns(tmp_path: Path, monkeypatch: pytes
     assert got == LINE * (5 + 6 + 7 + 3)
 
 
+def test_only_what_is_cut_has_more_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy switch a line has come whenever somebody looks; that is no reason to look again."""
+    monkeypatch.setattr(files, "CHUNK_BYTES", 2 * len(LINE))
+    current = tmp_path / "events.json"
+    seen = []
+    place: Place | None = None
+    for _ in range(2):
+        with current.open("ab") as asterisk:
+            asterisk.write(LINE * 3)
+        for _ in range(2):
+            chunk = read_on(current, place)
+            assert chunk is not None
+            seen.append((len(chunk.content) // len(LINE), chunk.cut))
+            place = chunk.place
+    assert seen == [(2, True), (1, False)] * 2
+    # A line without an end must not be asked for again and again.
+    current.write_bytes(LINE[:-1] * 4)
+    endless = read_on(current, Place(current.stat().st_ino, 0))
+    assert endless is not None
+    assert (endless.content, endless.cut) == (b"", False)
+
+
 def test_a_place_that_is_no_more_begins_with_what_is_there(tmp_path: Path) -> None:
     current = tmp_path / "events.json"
     current.write_bytes(LINE)
