@@ -236,6 +236,7 @@ async def test_hold_transfer_and_parking(
         asked = await colleague.incoming(10)
         await asked.answer()
         await asking.answered(5)
+        await heard(asking, asked)
         await sent.refer(switch.uri(called[1]), instead_of=asking)
         await asyncio.gather(sent.hang_up(), asking.hang_up())
         await heard(outside, asked)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from tests.sip.audio import Samples, encode_alaw, encode_ulaw, frames, read_wav
@@ -22,6 +23,7 @@ from tests.sip.transport import Peer
 ENCODERS = {PCMU: encode_ulaw, PCMA: encode_alaw}
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, NOTIFY, MESSAGE"
 GOOD_BYE_S = 5.0
+JOINED_S = 10.0
 PROVISIONAL_S = 2.0
 GLARE_S = 1.0
 """Who did not begin the call tries again within two seconds."""
@@ -44,6 +46,8 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self.vanished = False
+        self._joined: asyncio.Future[int] | None = None
+        """The final status of an attended transfer of ours."""
         self._collision: asyncio.Future[None] | None = None
         """Done once the far end has made the offer that is to collide with ours."""
 
@@ -125,12 +129,14 @@ class Call:
     async def refer(self, target: str, instead_of: "Call | None" = None) -> None:
         """Send the far end to `target`; with `instead_of`, to whom that call of ours talks with (RFC 3891).
 
-        Raises Refused.
+        Then it returns once the two are joined, as telephones wait for that: whoever hangs up before may end
+        the call that was to be handed on. Raises Refused, TimeoutError.
         """
         if instead_of is not None:
             dialog = instead_of.dialog
             tags = f"to-tag={dialog.remote.tag};from-tag={dialog.local.tag}"
             target += f"?Replaces={quote(f'{dialog.call_id};{tags}', safe='')}"
+            self._joined = self._loop.create_future()
         request = self.dialog.request("REFER", self._phone.via())
         request.headers.add("Contact", self._phone.contact(self.dialog.local.uri.user))
         request.headers.add("Refer-To", f"<{target}>")
@@ -138,6 +144,16 @@ class Call:
         response = await self._phone.transact(request, self._peer, GOOD_BYE_S)
         if response.status >= 300:
             raise Refused(response.status, response.reason)
+        if self._joined is not None:
+            await self._until_joined(self._joined)
+
+    async def _until_joined(self, joined: "asyncio.Future[int]") -> None:
+        """Until a NOTIFY says how the transfer went (RFC 3515), or the far end has no more use for us."""
+        either: set[asyncio.Future[Any]] = {joined, self._ended}
+        async with asyncio.timeout(JOINED_S):
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if joined.done() and joined.result() >= 300:
+            raise Refused(joined.result(), "the transfer failed")
 
     async def hang_up(self) -> None:
         """End the call from our side. Does nothing once it has ended."""
@@ -174,9 +190,18 @@ class Call:
             case "ACK":
                 self._acknowledged(request)
                 return None
-            case "OPTIONS" | "INFO" | "NOTIFY" | "MESSAGE":
+            case "NOTIFY":
+                self._take_progress(request)
+                return respond(request, 200)
+            case "OPTIONS" | "INFO" | "MESSAGE":
                 return respond(request, 200)
         return respond(request, 501)
+
+    def _take_progress(self, request: Request) -> None:
+        """A piece of a response (message/sipfrag) says how far a transfer is; from 200 on it is final."""
+        fragment = re.match(rb"SIP/2\.0 ([2-6]\d\d)", request.body)
+        if fragment and self._joined is not None and not self._joined.done():
+            self._joined.set_result(int(fragment[1]))
 
     @property
     def _local_tag(self) -> str:
