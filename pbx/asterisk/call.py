@@ -144,8 +144,6 @@ class Call:
     """The prompts that Asterisk plays by itself once the caller is recorded."""
     _withdrawn: set[str] = field(default_factory=set)
     """Prompts that were taken back: asked for once more, they are others to Asterisk."""
-    _files: dict[str, Path] = field(default_factory=dict)
-    """The recordings' paths: each is looked at several times, and putting one together costs more."""
 
     # ---- what Asterisk tells ---------------------------------------------------------------------
 
@@ -437,9 +435,7 @@ class Call:
         return self.id if number == 1 else f"{self.id}-{number}"
 
     def _file(self, name: str) -> Path:
-        if name not in self._files:
-            self._files[name] = self.spool / f"{name}.wav"
-        return self._files[name]
+        return self.spool / f"{name}.wav"
 
     async def _record_one(self, name: str, following: str, since: float, deadline: float) -> EndedBy | None:
         """One file; None when Asterisk stopped only because no packets came."""

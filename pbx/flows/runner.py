@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,9 +56,6 @@ LOOK_UP_LIMIT_S = 1.0
 
 SLIP_AFTER_S = 1.0
 TONE = "tone"
-SOUNDS_KNOWN = 1000
-"""As many prompts' paths are kept; a path follows from the prompt's content alone."""
-
 LONGEST_DIALLED = 40
 """Somebody may dial any number of digits; the record of the call has room for these."""
 
@@ -86,8 +83,6 @@ class Runner:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._tone = parts.sounds / TONE
-        self._sound = lru_cache(SOUNDS_KNOWN)(partial(_sound, parts.media))
         self.calls: dict[str, Call] = {}
 
     # ---- events ----------------------------------------------------------------------------------
@@ -340,7 +335,10 @@ class Runner:
         await asyncio.to_thread(path.write_text, format_slip(slip))
 
     def _greeting(self, rule: Rule) -> Greeting:
-        return Greeting(self._sound(rule.start_prompt), self._tone, self._sound(rule.end_prompt))
+        def sound(sha256: str) -> Path:
+            return self._parts.media.path(media_name(sha256)).with_suffix("")
+
+        return Greeting(sound(rule.start_prompt), self._parts.sounds / TONE, sound(rule.end_prompt))
 
     async def _keep(self, call: Call, recording: Recording, arrival: Arrival | None) -> bool:
         assert arrival is not None
@@ -398,11 +396,6 @@ class Runner:
             return
         call.journal.note(call.id, "ended", result=str(outcome))
         call.journal.change_call(call.id, answered_at=call.answered_at, ended_at=now(), result=str(outcome))
-
-
-def _sound(media: Media, sha256: str) -> Path:
-    """A prompt as Asterisk is told of it: without suffix."""
-    return media.path(media_name(sha256)).with_suffix("")
 
 
 def _when_started(epoch_s: str) -> datetime:
