@@ -47,7 +47,7 @@ class Call:
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self.vanished = False
         self._joined: asyncio.Future[int] | None = None
-        """The final status of an attended transfer of ours."""
+        """The final status of our last transfer; None where it was a blind one, which nobody waits for."""
         self._collision: asyncio.Future[None] | None = None
         """Done once the far end has made the offer that is to collide with ours."""
 
@@ -132,11 +132,11 @@ class Call:
         Then it returns once the two are joined, as telephones wait for that: whoever hangs up before may end
         the call that was to be handed on. Raises Refused, TimeoutError.
         """
+        joined = self._joined = self._loop.create_future() if instead_of else None
         if instead_of is not None:
             dialog = instead_of.dialog
             tags = f"to-tag={dialog.remote.tag};from-tag={dialog.local.tag}"
             target += f"?Replaces={quote(f'{dialog.call_id};{tags}', safe='')}"
-            self._joined = self._loop.create_future()
         request = self.dialog.request("REFER", self._phone.via())
         request.headers.add("Contact", self._phone.contact(self.dialog.local.uri.user))
         request.headers.add("Refer-To", f"<{target}>")
@@ -144,8 +144,8 @@ class Call:
         response = await self._phone.transact(request, self._peer, GOOD_BYE_S)
         if response.status >= 300:
             raise Refused(response.status, response.reason)
-        if self._joined is not None:
-            await self._until_joined(self._joined)
+        if joined is not None:
+            await self._until_joined(joined)
 
     async def _until_joined(self, joined: "asyncio.Future[int]") -> None:
         """Until a NOTIFY says how the transfer went (RFC 3515), or the far end has no more use for us."""
