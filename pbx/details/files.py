@@ -4,7 +4,6 @@ Asterisk opens the file anew for each event; it is turned over by renaming it. A
 old name for a moment, so whoever reads stays there a little.
 """
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +42,9 @@ def read_on(current: Path, place: Place | None) -> Chunk | None:
     if place is None or place.inode not in inodes:
         place = Place(inodes[0], 0)
     at = inodes.index(place.inode)
+    if files[at].stat().st_size < place.position:
+        # Emptied by somebody: from its beginning.
+        place = Place(place.inode, 0)
     content, cut = _lines_from(files[at], place.position)
     is_over = at + 1 < len(files) and time.time() - files[at].stat().st_mtime > LINGER_S
     if not content and is_over:
@@ -70,9 +72,6 @@ def files_of(current: Path) -> list[Path]:
 def _lines_from(path: Path, position: int) -> tuple[bytes, bool]:
     """Whole lines, and whether there was more than is read in one go."""
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size < position:
-            # Emptied by somebody: from its beginning.
-            position = 0
         file.seek(position)
         chunk = file.read(CHUNK_BYTES)
     lines = chunk[: whole_lines(chunk)]

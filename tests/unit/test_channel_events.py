@@ -133,6 +133,8 @@ def test_a_place_that_is_no_more_begins_with_what_is_there(tmp_path: Path) -> No
     emptied = read_on(current, Place(current.stat().st_ino, 10_000))
     assert emptied is not None
     assert emptied.content == LINE
+    # Whoever was told a place behind its end would read it from the beginning for ever.
+    assert (emptied.begin.position, emptied.place.position) == (0, len(LINE))
 
 
 def test_files_of_two_months_are_kept(tmp_path: Path) -> None:
